@@ -1,0 +1,99 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+)
+
+// A Kind sorts errors by what a user, a script or a retry can do about them.
+type Kind uint8
+
+// The kinds of error. Each has an exit status of the command line; see docs/scripting.md.
+const (
+	Failed      Kind = iota // anything else
+	Misuse                  // asked for wrongly; nothing was contacted
+	Auth                    // log-in refused or a secret is missing
+	Unavailable             // server or network trouble: worth another try
+	Locked                  // another run holds the archive or the ledger
+	Refused                 // the destination refuses all: quota, permission
+	Limit                   // stopped at a limit; run again to go on
+	Damaged                 // the archive or ledger is missing, damaged or from a newer version
+	Unsafe                  // refused by a safety rule
+)
+
+// An Error tells at which end and with which message something went wrong. Any field but Err may be empty.
+type Error struct {
+	Kind    Kind
+	End     string // as in "source imap.example.org"
+	Mailbox Path
+	Key     Key
+	Err     error
+	Hint    string // what to do next, for a person
+}
+
+// Error gives one line: end, mailbox, message, cause.
+func (e *Error) Error() string {
+	var where []string
+	if e.End != "" {
+		where = append(where, e.End)
+	}
+	switch {
+	case e.Mailbox != "" && !e.Key.IsZero():
+		where = append(where, fmt.Sprintf("%q, %s", e.Mailbox, e.Key))
+	case e.Mailbox != "":
+		where = append(where, fmt.Sprintf("%q", e.Mailbox))
+	}
+	return strings.Join(append(where, e.Err.Error()), ": ")
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf makes an Error of kind with a cause formatted as by fmt.Errorf.
+func Errorf(kind Kind, format string, args ...any) error {
+	return &Error{Kind: kind, Err: fmt.Errorf(format, args...)}
+}
+
+// KindOf tells the kind of err: the first that is told along its chain; Unavailable for broken connections and
+// time-outs that nobody told the kind of; else Failed.
+func KindOf(err error) Kind {
+	for e := err; e != nil; {
+		var told *Error
+		if !errors.As(e, &told) {
+			break
+		}
+		if told.Kind != Failed {
+			return told.Kind
+		}
+		e = told.Err
+	}
+	var network net.Error
+	if errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
+		return Unavailable
+	}
+	return Failed
+}
+
+// HintOf gives the first hint along err's chain, or "".
+func HintOf(err error) string {
+	for e := err; e != nil; {
+		var told *Error
+		if !errors.As(e, &told) {
+			return ""
+		}
+		if told.Hint != "" {
+			return told.Hint
+		}
+		e = told.Err
+	}
+	return ""
+}
+
+// IsTemporary tells whether trying again with a new connection may help.
+func IsTemporary(err error) bool {
+	return err != nil && KindOf(err) == Unavailable && !errors.Is(err, context.Canceled)
+}

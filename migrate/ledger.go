@@ -1,0 +1,53 @@
+package migrate
+
+import (
+	"context"
+	"iter"
+)
+
+// A Ledger remembers what earlier runs between one source and one destination did, so that a run cut off anywhere is
+// taken up again with nothing lost or doubled. What Record has accepted survives a power cut. It is safe for use by
+// several goroutines.
+type Ledger interface {
+	// Lookup gives the entry of each key of the source's mailbox, in the order of keys; a key that is not known
+	// gives an entry whose State is Unknown.
+	Lookup(ctx context.Context, mbox Path, keys []Key) ([]Entry, error)
+	// Record remembers entries of the source's mailbox, durably and all or none; an entry of the same key is replaced.
+	// A retired entry that has the same place at the destination as a recorded one is forgotten: its place was taken over.
+	Record(ctx context.Context, mbox Path, entries []Entry) error
+	// Entries yields every entry of the source's mailbox, in the order of keys.
+	Entries(ctx context.Context, mbox Path) iter.Seq2[Entry, error]
+	// Claims yields the entries that are not retired and whose message lies in the destination's mailbox dest, from
+	// whatever mailbox of the source it came.
+	Claims(ctx context.Context, dest Path) iter.Seq2[Entry, error]
+	// Count tells how many entries of the source's mailbox have Arrived and are not retired.
+	Count(ctx context.Context, mbox Path) (int64, error)
+	// Retire notes that the source no longer has the messages of these keys; Record brings an entry back.
+	Retire(ctx context.Context, mbox Path, keys []Key) error
+	// Seen gives the state that SetSeen was told last for the source's mailbox, or false.
+	Seen(ctx context.Context, mbox Path) (Status, bool, error)
+	// SetSeen notes the state of the source's mailbox that has been dealt with to the last message and flag.
+	SetSeen(ctx context.Context, mbox Path, status Status) error
+}
+
+// A State tells how far a message has come.
+type State uint8
+
+// The states of an Entry.
+const (
+	Unknown  State = iota // never met
+	Arrived               // safe at the destination
+	SetAside              // refused or unreadable, with the reason; tried again when something may have changed
+)
+
+// An Entry is what a Ledger knows of one message of the source.
+type Entry struct {
+	Key      Key
+	State    State
+	Retired  bool     // the source no longer has it
+	Mailbox  Path     // the destination's mailbox
+	Place    Key      // its name there; zero where that could not be told
+	Identity Identity // what was sent
+	Flags    Flags    // the source's, when last looked at
+	Reason   string   // why it was set aside
+}

@@ -1,0 +1,40 @@
+package migrate
+
+import "context"
+
+// A Sink is a place mail is written to. One goroutine uses it at a time. A Sink that is also a Source can be asked what
+// it holds already; that is how a run that was cut off, or a destination that was not empty, is met without doubling.
+type Sink interface {
+	// Create makes mbox, and its parents, unless it is there already, and subscribes to it if mbox.Subscribed.
+	// It never takes a subscription away. A NoSelect mailbox only needs to be remembered or subscribed.
+	Create(ctx context.Context, mbox Mailbox) error
+	// Append takes one message and reads its body to the end. Nothing is promised yet, so it need not wait for the
+	// other side. A message that this side refuses gets its error in Commit; an error of Append itself means that
+	// the Sink is of no more use, or that reading the body failed: then the Sink forgets that message or, where it
+	// cannot, is of no more use too, which the next call tells.
+	Append(ctx context.Context, mbox Path, m Message, body Body) error
+	// Commit makes what was appended since the last Commit safe, with flags and internal date, and tells in the
+	// same order what became of each. Its own error means that nothing is known of any of them.
+	Commit(ctx context.Context) ([]Stored, error)
+	// Close ends the use; what was not committed may be lost.
+	Close() error
+}
+
+// Stored tells what became of one appended message.
+type Stored struct {
+	Key     Key      // its name in the Sink; zero where that cannot be told
+	Dropped []string // flags and keywords that could not be kept there
+	Err     error    // why it was refused
+}
+
+// A Flagger is a Sink that can set the flags of messages it holds.
+type Flagger interface {
+	// SetFlags makes the flags of each message those given, durably. A message that is no longer there is passed by.
+	SetFlags(ctx context.Context, mbox Path, changes []FlagChange) error
+}
+
+// A FlagChange names a message of a Sink and the flags that it shall have.
+type FlagChange struct {
+	Key   Key
+	Flags Flags
+}

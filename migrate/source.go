@@ -1,0 +1,44 @@
+package migrate
+
+import (
+	"context"
+	"io"
+	"iter"
+)
+
+// A Source is a place mail is read from. One goroutine uses it at a time; more speed is more Sources. It never
+// changes what it reads, not even a \Seen flag.
+type Source interface {
+	// Mailboxes lists the mailboxes, parents before children.
+	Mailboxes(ctx context.Context) ([]Mailbox, error)
+	// Messages yields what is known of each message without its body, in the order of arrival as far as the store
+	// has one. Between two steps of the loop the Source may be used for a Fetch from the same mailbox, so an
+	// implementation reads a bounded stretch ahead and leaves its connection idle while it yields.
+	Messages(ctx context.Context, mbox Path) iter.Seq2[Message, error]
+	// Fetch yields the given messages as stored, octet for octet, in whatever order is cheap here. Those that have
+	// vanished are left out; one that cannot be read comes with its own Err and the rest still follow. An error
+	// beside a Fetched ends the sequence: the Source is of no more use. A body can be read until the next step of
+	// the loop; what the caller leaves unread is skipped.
+	Fetch(ctx context.Context, mbox Path, messages []Message) iter.Seq2[Fetched, error]
+	Close() error
+}
+
+// Fetched is one message that Fetch yields.
+type Fetched struct {
+	Message Message // as it was asked for
+	Body    Body
+	Err     error // why this message cannot be read; Body is then empty
+}
+
+// A Body streams the octets of one message in wire form. Size is how many will come, exactly, or -1 where the store
+// cannot tell before the end (POP3). A reader that ends early gives io.ErrUnexpectedEOF, never a clean io.EOF.
+type Body struct {
+	io.Reader
+	Size int64
+}
+
+// A Statuser can tell a mailbox's state without listing its messages. Sources and Sinks may be one.
+type Statuser interface {
+	// Status tells the state of mbox, which may not exist: then Messages is 0 and the rest zero.
+	Status(ctx context.Context, mbox Path) (Status, error)
+}
