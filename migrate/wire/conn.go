@@ -1,0 +1,255 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"postcask/migrate"
+)
+
+// A Conn is a connection to a mail server. One inactivity clock watches both directions while a command is pending:
+// a long upload keeps the reader alive and the other way round, a slow server is never cut off while octets move, and
+// a dead one never waited for without end. The first error stays: every later call returns it. Reading and writing may
+// go on in different goroutines.
+type Conn struct {
+	cfg    *Config
+	socket *clocked
+	top    net.Conn // the socket, or TLS over it
+
+	mu  sync.Mutex
+	err error
+}
+
+// Dial connects, and does the TLS handshake where cfg.TLS is Implicit. The server's certificate has to be valid for
+// cfg.Host now and to come from a trusted authority. With a pin it must be the pinned one, which then needs no
+// authority. Errors are of kind Unavailable, or Unsafe where the certificate is the trouble.
+func Dial(ctx context.Context, cfg *Config) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.timeout())
+	defer cancel()
+	tcp, err := new(net.Dialer).DialContext(ctx, "tcp", cfg.Address())
+	if err != nil {
+		return nil, &migrate.Error{Kind: migrate.Unavailable, Err: err}
+	}
+	socket := &clocked{Conn: tcp, timeout: cfg.timeout()}
+	socket.setBusy(true)
+	c := &Conn{cfg: cfg, socket: socket, top: socket}
+	if cfg.TLS == Implicit {
+		if err := c.StartTLS(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// StartTLS does the TLS handshake now. Nothing that was received in clear may be left unread by the caller: it would
+// have to be taken for an injection. On an error the connection is closed.
+func (c *Conn) StartTLS(ctx context.Context) error {
+	stop := c.Watch(ctx)
+	defer stop()
+	config, err := tlsConfig(c.cfg)
+	if err == nil {
+		secure := tls.Client(c.socket, config)
+		if err = secure.HandshakeContext(ctx); err == nil {
+			c.top = secure
+			return nil
+		}
+	}
+	var bad *tls.CertificateVerificationError
+	if _, untrusted := errors.AsType[*certificateError](err); untrusted || errors.As(err, &bad) {
+		err = &migrate.Error{Kind: migrate.Unsafe, Err: fmt.Errorf("certificate of %s: %w", c.cfg.Host, err),
+			Hint: "name the server as its certificate does, or trust its authority with ca=FILE or its certificate with pin=sha256:HEX"}
+	}
+	c.Fail(err)
+	return c.Err()
+}
+
+// Secure tells whether TLS is on.
+func (c *Conn) Secure() bool { return c.top != net.Conn(c.socket) }
+
+// SetBusy starts the inactivity clock, or stops it: without a pending command a Read may wait for ever.
+func (c *Conn) SetBusy(on bool) { c.socket.setBusy(on) }
+
+// Watch makes the end of ctx close the connection, with ctx's error as the one that stays. The returned function ends
+// the watch.
+func (c *Conn) Watch(ctx context.Context) (stop func()) {
+	after := context.AfterFunc(ctx, func() { c.Fail(context.Cause(ctx)) })
+	return func() { after() }
+}
+
+// Fail makes err the connection's error, unless it has one, and closes it.
+func (c *Conn) Fail(err error) {
+	c.note(err)
+	c.socket.Close()
+}
+
+// note keeps the first error, of kind Unavailable where it has no kind of its own.
+func (c *Conn) note(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		if migrate.KindOf(err) == migrate.Failed && !errors.Is(err, context.Canceled) {
+			err = &migrate.Error{Kind: migrate.Unavailable, Err: err}
+		}
+		c.err = err
+	}
+	return c.err
+}
+
+// Err gives the first error of the connection, or nil.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Read reads what has come. At a clean end of the connection it gives io.EOF, and
+// Err then tells that the server closed it.
+func (c *Conn) Read(p []byte) (int, error) {
+	if err := c.Err(); err != nil {
+		return 0, bareEOF(err)
+	}
+	n, err := c.top.Read(p)
+	if err == io.EOF {
+		err = fmt.Errorf("the server closed the connection: %w", err)
+	}
+	if err != nil {
+		err = bareEOF(c.note(err))
+	}
+	return n, err
+}
+
+// bareEOF keeps to what io.Reader promises at a clean end.
+func bareEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.EOF
+	}
+	return err
+}
+
+// Write sends all of p.
+func (c *Conn) Write(p []byte) (int, error) {
+	if err := c.Err(); err != nil {
+		return 0, err
+	}
+	n, err := c.top.Write(p)
+	if err != nil {
+		err = c.note(err)
+	}
+	return n, err
+}
+
+// Close ends the connection at once.
+func (c *Conn) Close() error {
+	c.note(net.ErrClosed)
+	return c.socket.Close()
+}
+
+// LocalAddr and RemoteAddr are the socket's.
+func (c *Conn) LocalAddr() net.Addr  { return c.socket.LocalAddr() }
+func (c *Conn) RemoteAddr() net.Addr { return c.socket.RemoteAddr() }
+
+// SetDeadline, SetReadDeadline and SetWriteDeadline do nothing: libraries set deadlines that slow links cannot meet,
+// and the connection has its own clock.
+func (c *Conn) SetDeadline(time.Time) error      { return nil }
+func (c *Conn) SetReadDeadline(time.Time) error  { return nil }
+func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
+
+// Octets tells how many octets came and went, TLS included.
+func (c *Conn) Octets() (in, out int64) { return c.socket.in.Load(), c.socket.out.Load() }
+
+// Trace logs a line of the dialogue at level Debug. The caller keeps credentials out of it.
+func (c *Conn) Trace(direction, line string) {
+	if c.cfg.Log != nil {
+		c.cfg.Log.Debug(direction, "host", c.cfg.Host, "line", Clean(line))
+	}
+}
+
+// clocked is the socket with the inactivity clock. The clock lies under TLS so that TLS never sees a time-out that
+// is none.
+type clocked struct {
+	net.Conn
+	timeout time.Duration
+	busy    atomic.Bool
+	last    atomic.Int64 // when an octet last moved, in nanoseconds since start
+	in, out atomic.Int64
+}
+
+var start = time.Now()
+
+func (s *clocked) touch() { s.last.Store(int64(time.Since(start))) }
+
+// left tells how long the clock still runs.
+func (s *clocked) left() time.Duration {
+	return s.timeout - (time.Since(start) - time.Duration(s.last.Load()))
+}
+
+func (s *clocked) setBusy(on bool) {
+	if on {
+		s.touch()
+	}
+	if s.busy.Swap(on) != on && on {
+		// A Read that waits already must look at the clock again.
+		s.Conn.SetReadDeadline(time.Now().Add(s.timeout))
+	}
+}
+
+func (s *clocked) Read(p []byte) (int, error) {
+	for {
+		var deadline time.Time
+		if s.busy.Load() {
+			deadline = time.Now().Add(max(s.left(), time.Millisecond))
+		}
+		s.Conn.SetReadDeadline(deadline)
+		if deadline.IsZero() && s.busy.Load() {
+			continue // it became busy meanwhile
+		}
+		n, err := s.Conn.Read(p)
+		if n > 0 {
+			s.in.Add(int64(n))
+			s.touch()
+		}
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			if !s.busy.Load() || s.left() > 0 {
+				continue
+			}
+			return 0, s.expired()
+		}
+		return n, err
+	}
+}
+
+func (s *clocked) Write(p []byte) (int, error) {
+	written := 0
+	for written < len(p) {
+		s.Conn.SetWriteDeadline(time.Now().Add(s.timeout))
+		n, err := s.Conn.Write(p[written:min(len(p), written+64<<10)])
+		if n > 0 {
+			written += n
+			s.out.Add(int64(n))
+			s.touch()
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if s.left() > 0 {
+				continue
+			}
+			return written, s.expired()
+		}
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+func (s *clocked) expired() error {
+	return &migrate.Error{Kind: migrate.Unavailable, Err: fmt.Errorf("no answer for %v", s.timeout),
+		Hint: "the server may be slow or gone; a longer --timeout gives it more time"}
+}
