@@ -42,3 +42,18 @@ type Statuser interface {
 	// Status tells the state of mbox, which may not exist: then Messages is 0 and the rest zero.
 	Status(ctx context.Context, mbox Path) (Status, error)
 }
+
+// A HeaderReader can give a few header fields of messages without their bodies: at least Date, From, To, Subject and
+// Message-ID. Sources may be one.
+type HeaderReader interface {
+	// Headers yields the header fields as stored (RFC 5322, section 2.2), in whatever order is cheap; those of a
+	// message that has vanished are left out.
+	Headers(ctx context.Context, mbox Path, messages []Message) iter.Seq2[Header, error]
+}
+
+// A Header is the start of a message, up to the empty line behind its fields.
+type Header struct {
+	Message Message // as it was asked for
+	Octets  []byte
+	Err     error // why it cannot be read
+}

@@ -1,0 +1,105 @@
+package migrate
+
+import "time"
+
+// An Event is something a run tells while it goes on. Which fields say something depends on its Type.
+type Event struct {
+	Type        EventType
+	Mailbox     Path // at the source
+	Destination Path // the mailbox it goes to
+	Message     Message
+	Outcome     Outcome
+	Err         error
+	Delay       time.Duration // before the retry
+	Dropped     []string      // keywords that the destination could not keep
+	Counts      Counts        // of the mailbox, when it is done
+	Progress    Progress
+}
+
+// An EventType says what happened.
+type EventType string
+
+// The events of a run. Their names are those of the JSON lines, docs/scripting.md.
+const (
+	EventMailbox  EventType = "mailbox"  // a mailbox is done: Mailbox, Destination, Counts
+	EventMessage  EventType = "message"  // a message was dealt with: Mailbox, Message, Outcome, Err, Dropped
+	EventWarning  EventType = "warning"  // something to know: Err
+	EventRetry    EventType = "retry"    // a connection was lost and is made again after Delay: Err
+	EventProgress EventType = "progress" // Progress has moved
+)
+
+// An Outcome says what became of a message.
+type Outcome string
+
+// The outcomes; each message of a run has exactly one of the first five.
+const (
+	Copied       Outcome = "copied"
+	Present      Outcome = "present"
+	Filtered     Outcome = "filtered"
+	Quarantined  Outcome = "quarantined"
+	Left         Outcome = "failed"
+	FlagsUpdated Outcome = "flags_updated" // beside Present
+)
+
+// Counts add up what became of messages: Messages is the sum of the five that follow it.
+type Counts struct {
+	Messages     int64 `json:"messages"`
+	Copied       int64 `json:"copied"`
+	Present      int64 `json:"present"`
+	Filtered     int64 `json:"filtered"`
+	Quarantined  int64 `json:"quarantined"`
+	Failed       int64 `json:"failed"`
+	FlagsUpdated int64 `json:"flags_updated"`
+	Octets       int64 `json:"octets"` // of the wire form, copied
+}
+
+func (c *Counts) add(other Counts) {
+	c.Messages += other.Messages
+	c.Copied += other.Copied
+	c.Present += other.Present
+	c.Filtered += other.Filtered
+	c.Quarantined += other.Quarantined
+	c.Failed += other.Failed
+	c.FlagsUpdated += other.FlagsUpdated
+	c.Octets += other.Octets
+}
+
+func (c *Counts) note(outcome Outcome, size int64) {
+	switch outcome {
+	case FlagsUpdated:
+		c.FlagsUpdated++
+		return
+	case Copied:
+		c.Copied++
+		c.Octets += size
+	case Present:
+		c.Present++
+	case Filtered:
+		c.Filtered++
+	case Quarantined:
+		c.Quarantined++
+	case Left:
+		c.Failed++
+	}
+	c.Messages++
+}
+
+// Progress tells how far a run is. The totals grow while mailboxes are still being listed.
+type Progress struct {
+	Mailbox        Path // where work goes on
+	Mailboxes      int  // dealt with
+	MailboxesTotal int
+	Messages       int64 // new ones dealt with
+	MessagesTotal  int64 // new ones found so far
+	Octets         int64 // wire octets moved
+	OctetsTotal    int64 // as the source announces them
+}
+
+// A Summary tells what a run came to.
+type Summary struct {
+	Mailboxes int `json:"mailboxes"`
+	Counts
+	KeywordsDropped int64         `json:"keywords_dropped"` // keywords that the destination does not keep, taken off the messages
+	Retries         int64         `json:"retries"`
+	Elapsed         time.Duration `json:"-"`
+}
