@@ -31,7 +31,7 @@ type DovecotOptions struct {
 const dovecotCapabilities = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE SORT SORT=DISPLAY THREAD=REFERENCES " +
 	"THREAD=REFS THREAD=ORDEREDSUBJECT MULTIAPPEND URL-PARTIAL CATENATE UNSELECT CHILDREN NAMESPACE UIDPLUS " +
 	"LIST-EXTENDED I18NLEVEL=1 CONDSTORE QRESYNC ESEARCH ESORT SEARCHRES WITHIN CONTEXT=SEARCH LIST-STATUS BINARY " +
-	"MOVE SNIPPET=FUZZY PREVIEW=FUZZY PREVIEW STATUS=SIZE SAVEDATE LITERAL+ NOTIFY SPECIAL-USE"
+	"MOVE SNIPPET=FUZZY PREVIEW=FUZZY PREVIEW STATUS=SIZE SAVEDATE LITERAL+ NOTIFY"
 
 // Numbers of Debian's user and group "mail", which own the mail of Dovecot and Courier.
 const mailUID, mailGID = 8, 8
@@ -122,7 +122,14 @@ func (o DovecotOptions) configuration(dir string, tls credentials, p ports) stri
 		put("plugin {\n quota = count:User quota\n quota_vsizes = yes\n quota_grace = 0\n quota_rule = *:%s\n}", o.Quota)
 	}
 	if o.Without != nil {
-		keep := slices.DeleteFunc(strings.Fields(dovecotCapabilities), func(c string) bool { return slices.Contains(o.Without, c) })
+		all := dovecotCapabilities
+		if len(o.SpecialUse) > 0 {
+			all += " SPECIAL-USE"
+		}
+		if o.Quota != "" {
+			all += " QUOTA"
+		}
+		keep := slices.DeleteFunc(strings.Fields(all), func(c string) bool { return slices.Contains(o.Without, c) })
 		put("imap_capability = %s", strings.Join(keep, " "))
 	}
 	if o.UIDLFormat != "" {
@@ -134,6 +141,7 @@ func (o DovecotOptions) configuration(dir string, tls credentials, p ports) stri
 			protocol, listener, p.numbers[i], map[bool]string{false: "no", true: "yes"}[listener != protocol])
 	}
 	put("service imap {\n process_limit = 1000\n service_count = 100\n}\nservice pop3 {\n process_limit = 1000\n service_count = 100\n}")
+	put("service auth {\n client_limit = 5000\n}")
 	put("service stats {\n unix_listener stats-writer {\n  mode = 0666\n }\n}")
 	put("%s", o.Extra)
 	return b.String()

@@ -35,8 +35,10 @@ func TestRealServers(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s: %v", how, err)
 				}
-				if err := c.Login("bob", "wrong"); err == nil {
-					t.Errorf("%s: log-in with a wrong password works", how)
+				if how == "plain" { // once, since servers make who guesses wait
+					if err := c.Login("bob", "wrong"); err == nil {
+						t.Error("log-in with a wrong password works")
+					}
 				}
 				if err := c.Login("bob", Password); err != nil {
 					t.Errorf("%s: %v", how, err)
