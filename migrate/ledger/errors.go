@@ -1,0 +1,58 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"postcask/migrate"
+)
+
+const (
+	damagedHint = "the mail itself is not touched by this; the index of an archive is made anew by postcask doctor --rebuild ARCHIVE"
+	lockedHint  = "another run is at work on it; wait for that one to end"
+	newerHint   = "it was written by a newer postcask; use that one, or a newer one still"
+)
+
+// fault adds to err, which came from the database, what was being done, and the kind it is of.
+func fault(ctx context.Context, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var told *migrate.Error
+	if errors.As(err, &told) {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	var native *sqlite.Error
+	if !errors.As(err, &native) {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	switch native.Code() & 0xff { // what an extended code is a case of
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT:
+		return &migrate.Error{Kind: migrate.Damaged, Err: fmt.Errorf("%s: %w", doing, err), Hint: damagedHint}
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return &migrate.Error{Kind: migrate.Locked, Err: fmt.Errorf("%s: %w", doing, err), Hint: lockedHint}
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("%s: %w: %w", doing, syscall.ENOSPC, err)
+	case sqlite3.SQLITE_IOERR:
+		return fmt.Errorf("%s: %w: %w", doing, syscall.EIO, err)
+	case sqlite3.SQLITE_INTERRUPT:
+		if cause := ctx.Err(); cause != nil {
+			return fmt.Errorf("%s: %w", doing, cause)
+		}
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// codeOf gives the primary code of an error of SQLite, or -1.
+func codeOf(err error) int {
+	var native *sqlite.Error
+	if errors.As(err, &native) {
+		return native.Code() & 0xff
+	}
+	return -1
+}

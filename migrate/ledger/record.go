@@ -1,0 +1,118 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"postcask/migrate"
+)
+
+const upsertEntry = `INSERT INTO entries (box, validity, uid, name, state, retired, dest, place_validity, place_uid, place_name,
+		size, full, trimmed, flags, reason, updated)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	ON CONFLICT (box, validity, uid, name) DO UPDATE SET state = excluded.state,
+		retired = CASE WHEN excluded.retired IS NULL THEN NULL ELSE coalesce(retired, excluded.retired) END,
+		dest = excluded.dest, place_validity = excluded.place_validity, place_uid = excluded.place_uid,
+		place_name = excluded.place_name, size = excluded.size, full = excluded.full, trimmed = excluded.trimmed,
+		flags = excluded.flags, reason = excluded.reason, updated = excluded.updated`
+
+// A place that a recorded entry takes over is no longer that of a retired one.
+const forgetRetired = `DELETE FROM entries WHERE dest = ? AND place_validity = ? AND place_uid = ? AND place_name = ?
+	AND retired IS NOT NULL AND NOT (box = ? AND validity = ? AND uid = ? AND name = ?)`
+
+// Within one group a retired entry may come after the one that took its place.
+const forgetOvertaken = `DELETE FROM entries WHERE dest = ?1 AND place_validity = ?2 AND place_uid = ?3 AND place_name = ?4
+	AND retired IS NOT NULL AND EXISTS (SELECT 1 FROM entries WHERE dest = ?1 AND place_validity = ?2 AND place_uid = ?3
+		AND place_name = ?4 AND retired IS NULL)`
+
+// Record implements migrate.Ledger.
+func (l *Ledger) Record(ctx context.Context, mbox migrate.Path, entries []migrate.Entry) error {
+	if len(entries) == 0 {
+		return ctx.Err()
+	}
+	return l.db.update(ctx, fmt.Sprintf("record messages of %q", mbox), func(tx *sql.Tx) error {
+		box, err := l.makeBox(ctx, tx, sourceSide, mbox)
+		if err != nil {
+			return err
+		}
+		r := recorder{ledger: l, tx: tx, box: box, now: l.db.now().Unix(), dests: map[migrate.Path]int64{}}
+		return r.record(ctx, entries)
+	})
+}
+
+// A recorder writes the entries of one transaction.
+type recorder struct {
+	ledger *Ledger
+	tx     *sql.Tx
+	box    int64
+	now    int64
+	dests  map[migrate.Path]int64 // boxes of the destination met so far
+}
+
+func (r *recorder) record(ctx context.Context, entries []migrate.Entry) error {
+	upsert, err := r.tx.PrepareContext(ctx, upsertEntry)
+	if err != nil {
+		return err
+	}
+	defer upsert.Close()
+	forget, err := r.tx.PrepareContext(ctx, forgetRetired)
+	if err != nil {
+		return err
+	}
+	defer forget.Close()
+	var retired []migrate.Entry
+	for _, e := range entries {
+		dest, err := r.dest(ctx, e.Mailbox)
+		if err != nil {
+			return err
+		}
+		var gone any
+		if e.Retired {
+			gone = r.now
+			retired = append(retired, e)
+		}
+		full, trimmed := encodeIdentity(e.Identity)
+		if _, err := upsert.ExecContext(ctx, r.box, e.Key.Validity, e.Key.UID, e.Key.Name, e.State, gone,
+			dest, e.Place.Validity, e.Place.UID, e.Place.Name,
+			e.Identity.Size, full, trimmed, encodeFlags(e.Flags), e.Reason, r.now); err != nil {
+			return err
+		}
+		if dest == nil || e.Place.IsZero() {
+			continue
+		}
+		if _, err := forget.ExecContext(ctx, dest, e.Place.Validity, e.Place.UID, e.Place.Name,
+			r.box, e.Key.Validity, e.Key.UID, e.Key.Name); err != nil {
+			return err
+		}
+	}
+	for _, e := range retired {
+		dest, err := r.dest(ctx, e.Mailbox)
+		if err != nil {
+			return err
+		}
+		if dest == nil || e.Place.IsZero() {
+			continue
+		}
+		if _, err := r.tx.ExecContext(ctx, forgetOvertaken, dest, e.Place.Validity, e.Place.UID, e.Place.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dest gives the number of a mailbox of the destination, made if need be, or NULL for no mailbox.
+func (r *recorder) dest(ctx context.Context, path migrate.Path) (any, error) {
+	if path == "" {
+		return nil, nil
+	}
+	id, ok := r.dests[path]
+	if !ok {
+		var err error
+		if id, err = r.ledger.makeBox(ctx, r.tx, destinationSide, path); err != nil {
+			return nil, err
+		}
+		r.dests[path] = id
+	}
+	return id, nil
+}

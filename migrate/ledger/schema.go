@@ -1,0 +1,163 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"postcask/migrate"
+)
+
+const (
+	applicationID = 0x7063736b // "pcsk", so that file(1) and we know our own
+	version       = 1          // in PRAGMA user_version; a higher one is refused
+)
+
+// schema is version 1. Names that repeat (accounts, mailboxes) are rows of their own, so that an entry stays small.
+// Times are seconds since 1970; digests are blobs of 32 octets or NULL where not known.
+const schema = `
+CREATE TABLE meta (
+	key   TEXT PRIMARY KEY,
+	value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE accounts (
+	id   INTEGER PRIMARY KEY,
+	name TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE pairs (
+	id          INTEGER PRIMARY KEY,
+	source      INTEGER NOT NULL REFERENCES accounts(id),
+	destination INTEGER NOT NULL REFERENCES accounts(id),
+	UNIQUE (source, destination)
+) STRICT;
+
+-- A mailbox of either end of a pair: side 0 is the source's, with its state when last dealt with, 1 the destination's.
+CREATE TABLE boxes (
+	id            INTEGER PRIMARY KEY,
+	pair          INTEGER NOT NULL REFERENCES pairs(id),
+	side          INTEGER NOT NULL,
+	path          TEXT NOT NULL,
+	seen_messages INTEGER,
+	seen_validity INTEGER,
+	seen_next     INTEGER,
+	seen_modseq   INTEGER,
+	UNIQUE (pair, side, path)
+) STRICT;
+
+CREATE TABLE entries (
+	box            INTEGER NOT NULL REFERENCES boxes(id),
+	validity       INTEGER NOT NULL,
+	uid            INTEGER NOT NULL,
+	name           TEXT NOT NULL,
+	state          INTEGER NOT NULL,
+	retired        INTEGER,
+	dest           INTEGER REFERENCES boxes(id),
+	place_validity INTEGER NOT NULL,
+	place_uid      INTEGER NOT NULL,
+	place_name     TEXT NOT NULL,
+	size           INTEGER NOT NULL,
+	full           BLOB,
+	trimmed        BLOB,
+	flags          TEXT NOT NULL,
+	reason         TEXT NOT NULL,
+	updated        INTEGER NOT NULL,
+	PRIMARY KEY (box, validity, uid, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX entries_place ON entries (dest, place_validity, place_uid, place_name) WHERE dest IS NOT NULL;
+
+CREATE TABLE mailboxes (
+	id         INTEGER PRIMARY KEY,
+	path       TEXT NOT NULL UNIQUE,
+	role       TEXT NOT NULL,
+	subscribed INTEGER NOT NULL,
+	noselect   INTEGER NOT NULL,
+	file       TEXT NOT NULL,
+	"end"      INTEGER NOT NULL,
+	messages   INTEGER NOT NULL,
+	octets     INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE messages (
+	id         INTEGER PRIMARY KEY AUTOINCREMENT,
+	mailbox    INTEGER NOT NULL REFERENCES mailboxes(id),
+	base       TEXT NOT NULL,
+	"offset"   INTEGER NOT NULL,
+	length     INTEGER NOT NULL,
+	raw        INTEGER NOT NULL,
+	no_newline INTEGER NOT NULL,
+	date       INTEGER,
+	zone       INTEGER NOT NULL,
+	flags      TEXT NOT NULL,
+	size       INTEGER NOT NULL,
+	full       BLOB,
+	trimmed    BLOB,
+	message_id TEXT NOT NULL,
+	added      INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX messages_mailbox ON messages (mailbox);
+CREATE INDEX messages_trimmed ON messages (trimmed, mailbox);
+
+CREATE TABLE runs (
+	id          INTEGER PRIMARY KEY AUTOINCREMENT,
+	command     TEXT NOT NULL,
+	source      TEXT NOT NULL,
+	destination TEXT NOT NULL,
+	started     INTEGER NOT NULL,
+	ended       INTEGER,
+	"exit"      INTEGER NOT NULL,
+	summary     TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE events (
+	id       INTEGER PRIMARY KEY AUTOINCREMENT,
+	time     INTEGER NOT NULL,
+	kind     TEXT NOT NULL,
+	mailbox  TEXT NOT NULL,
+	validity INTEGER NOT NULL,
+	uid      INTEGER NOT NULL,
+	name     TEXT NOT NULL,
+	text     TEXT NOT NULL
+) STRICT;
+`
+
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// inspect tells whether the database is empty, and refuses one that is not ours or newer.
+func inspect(ctx context.Context, q querier) (empty bool, err error) {
+	var app, have, tables int64
+	row := q.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id),
+		(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)`)
+	if err := row.Scan(&app, &have, &tables); err != nil {
+		return false, err
+	}
+	switch {
+	case app == 0 && have == 0 && tables == 0:
+		return true, nil
+	case app != applicationID:
+		return false, damaged("a database, but not one of postcask")
+	case have > version:
+		return false, &migrate.Error{
+			Kind: migrate.Damaged, Hint: newerHint,
+			Err: fmt.Errorf("its version is %d, this program knows %d", have, version),
+		}
+	case have < 1:
+		return false, damaged("its version is %d", have)
+	}
+	return false, nil
+}
+
+// initialise makes the tables, unless another process was faster.
+func initialise(ctx context.Context, tx *sql.Tx) error {
+	empty, err := inspect(ctx, tx)
+	if err != nil || !empty {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d;", applicationID, version))
+	return err
+}
