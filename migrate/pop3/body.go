@@ -1,0 +1,148 @@
+package pop3
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// body reads what a server sends behind the +OK of RETR or TOP, up to the line that is a single dot (RFC 1939, section
+// 3). Only CRLF . CRLF ends it, only a dot behind CRLF is taken out, and everything else passes as it is: bare CR and
+// LF, NUL, lines of any length.
+type body struct {
+	conn  *conn
+	place place // where in a line the octets read so far end
+	err   error
+}
+
+// place says what the octet to come follows.
+type place uint8
+
+const (
+	lineStart place = iota // CRLF, or the status line
+	afterCR
+	inLine
+)
+
+// errStale answers who reads a body when its turn is over.
+var errStale = errors.New("this message's turn is over")
+
+var (
+	endOfBody  = []byte(".\r\n")
+	dottedLine = []byte("\r\n.")
+)
+
+// Read gives octets of the message, and io.EOF behind its last CRLF. When the connection breaks before that, the error
+// is io.ErrUnexpectedEOF with the cause.
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if b.place == lineStart {
+		if err := b.startLine(); err != nil {
+			return 0, err
+		}
+	}
+	chunk, err := b.peek(1)
+	if err != nil {
+		return 0, err
+	}
+	n := copy(p, b.plain(chunk))
+	b.place = b.place.after(p[:n])
+	b.conn.in.Discard(n)
+	return n, nil
+}
+
+// startLine takes a dot out, and finds the end.
+func (b *body) startLine() error {
+	first, err := b.peek(1)
+	if err != nil || first[0] != '.' {
+		return err
+	}
+	// Behind a dot at least two more octets come, whatever they are: the end needs them too.
+	dot, err := b.peek(3)
+	if err != nil {
+		return err
+	}
+	if bytes.HasPrefix(dot, endOfBody) {
+		b.conn.in.Discard(len(endOfBody))
+		b.err = io.EOF
+		return io.EOF
+	}
+	b.conn.in.Discard(1)
+	b.place = inLine
+	return nil
+}
+
+// plain gives the longest start of chunk that passes untouched: up to a line that begins with a dot.
+func (b *body) plain(chunk []byte) []byte {
+	if b.place == afterCR && chunk[0] == '\n' {
+		return chunk[:1]
+	}
+	if i := bytes.Index(chunk, dottedLine); i >= 0 {
+		return chunk[:i+2]
+	}
+	return chunk
+}
+
+func (at place) after(octets []byte) place {
+	n := len(octets)
+	switch last := octets[n-1]; {
+	case last == '\r':
+		return afterCR
+	case last == '\n' && (n > 1 && octets[n-2] == '\r' || n == 1 && at == afterCR):
+		return lineStart
+	}
+	return inLine
+}
+
+// peek gives what has come, n octets at least.
+func (b *body) peek(n int) ([]byte, error) {
+	if b.conn.in.Buffered() < n {
+		// Who reads may have paused for longer than the server may: the clock begins anew.
+		b.conn.SetBusy(true)
+		if _, err := b.conn.in.Peek(n); err != nil {
+			b.err = b.broken(err)
+			return nil, b.err
+		}
+	}
+	chunk, err := b.conn.in.Peek(b.conn.in.Buffered())
+	return chunk, err
+}
+
+func (b *body) broken(err error) error {
+	cause := b.conn.failed(err)
+	if errors.Is(cause, io.ErrUnexpectedEOF) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, cause)
+}
+
+// skip reads the rest and forgets it. It gives nil at the end of the body.
+func (b *body) skip() error {
+	var into [4 << 10]byte
+	for {
+		if _, err := b.Read(into[:]); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// turn hands the body out under a guard that shuts when the turn is over.
+type turn struct {
+	body *body
+	over bool
+}
+
+func (t *turn) Read(p []byte) (int, error) {
+	if t.over {
+		return 0, errStale
+	}
+	return t.body.Read(p)
+}

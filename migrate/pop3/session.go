@@ -1,0 +1,152 @@
+package pop3
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	gopop3 "github.com/knadh/go-pop3"
+
+	"postcask/migrate"
+	"postcask/migrate/wire"
+)
+
+// quitLimit is how long Close waits for the answer to QUIT.
+const quitLimit = 10 * time.Second
+
+// A Session is one connection to a maildrop, logged in. It is a migrate.Source and a migrate.Statuser. The server locks
+// the maildrop for it and shows it as it was at log-in (RFC 1939, sections 4 and 5): new mail needs a new Session.
+// After a broken connection, and after a context that ended in the middle of something, the Session is dead, and every
+// call returns the first error.
+type Session struct {
+	cfg          wire.Config
+	secret       func(context.Context) (string, error)
+	conn         *conn
+	client       *gopop3.Conn
+	capabilities map[string][]string
+	stamp        string // the greeting's, for APOP
+
+	drop  *maildrop // what was listed; nil before
+	cache cache
+
+	lane    *lane // whose turn it is
+	pending int   // commands of the lane that were sent and whose status is not read
+	current *body // that may not be read to its end
+	closed  bool
+}
+
+var (
+	_ migrate.Source   = (*Session)(nil)
+	_ migrate.Statuser = (*Session)(nil)
+)
+
+// Mailboxes gives INBOX, all that POP3 has. The server is not asked.
+func (s *Session) Mailboxes(ctx context.Context) ([]migrate.Mailbox, error) {
+	if err := s.alive(ctx); err != nil {
+		return nil, err
+	}
+	return []migrate.Mailbox{{Path: migrate.Inbox, Subscribed: true}}, nil
+}
+
+// Status tells how many messages INBOX holds (STAT: RFC 1939, section 5); POP3 has no more to tell. Any other mailbox
+// does not exist.
+func (s *Session) Status(ctx context.Context, mbox migrate.Path) (migrate.Status, error) {
+	if err := s.alive(ctx); err != nil {
+		return migrate.Status{}, err
+	}
+	if mbox != migrate.Inbox {
+		return migrate.Status{}, nil
+	}
+	stop := s.conn.Watch(ctx)
+	defer stop()
+	count, err := s.stat()
+	return migrate.Status{Messages: int64(count)}, err
+}
+
+// Close says QUIT, which with nothing deleted changes nothing, and hangs up. When answers are still under way it hangs
+// up at once. It gives no error: there is nothing to lose.
+func (s *Session) Close() error {
+	if s.closed {
+		return nil
+	}
+	if s.conn.Err() == nil && s.idle() {
+		ctx, cancel := context.WithTimeout(context.Background(), quitLimit)
+		stop := s.conn.Watch(ctx)
+		s.command("QUIT") // whatever the answer, the connection ends here
+		stop()
+		cancel()
+	}
+	s.closed = true
+	s.conn.Close()
+	return nil
+}
+
+// alive tells why nothing can be done, or nil.
+func (s *Session) alive(ctx context.Context) error {
+	if s.closed {
+		return migrate.Errorf(migrate.Failed, "the session is closed")
+	}
+	if err := s.conn.Err(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// command sends one command and gives the text of its +OK. A -ERR without a code is an error of kind Failed.
+func (s *Session) command(verb string, args ...string) (string, error) {
+	return s.refusable(migrate.Failed, verb, args...)
+}
+
+// refusable is a command whose -ERR without a code means an error of kind.
+func (s *Session) refusable(kind migrate.Kind, verb string, args ...string) (string, error) {
+	if err := s.settle(); err != nil {
+		return "", err
+	}
+	words := make([]any, len(args))
+	for i, arg := range args {
+		if !sendable(arg) {
+			return "", migrate.Errorf(migrate.Misuse, "%s: a line end or NUL cannot be sent", verb)
+		}
+		words[i] = arg
+	}
+	s.conn.SetBusy(true)
+	defer s.conn.SetBusy(false)
+	s.conn.last = s.conn.last[:0]
+	_, err := s.client.Cmd(verb, false, words...)
+	if broken := s.conn.Err(); broken != nil {
+		return "", broken
+	}
+	if len(s.conn.last) == 0 { // nothing was read, and nothing broke: not a thing a connection does
+		return "", s.conn.failed(fmt.Errorf("%s: %w", verb, err))
+	}
+	// go-pop3's own verdict takes an empty line for +OK and knows no codes.
+	text, refusal, err := s.conn.judge(verb, s.conn.last)
+	if refusal != nil {
+		return "", refusal.as(kind)
+	}
+	return text, err
+}
+
+// list sends a command that is answered by lines (RFC 1939, section 3), and gives each to take: without line end and
+// stuffed dot, at most limit of them. go-pop3 would keep them all.
+func (s *Session) list(verb string, limit int, take func(line string)) error {
+	if _, err := s.command(verb); err != nil {
+		return err
+	}
+	s.conn.SetBusy(true)
+	defer s.conn.SetBusy(false)
+	for range limit {
+		line, err := s.conn.readLine()
+		if err != nil {
+			return err
+		}
+		line = trimLine(line)
+		if len(line) > 0 && line[0] == '.' {
+			if line = line[1:]; len(line) == 0 {
+				return nil
+			}
+		}
+		take(string(line))
+	}
+	return s.conn.failed(fmt.Errorf("%s: more than %d lines", verb, limit))
+}
