@@ -96,6 +96,9 @@ func (s *Session) greet() error {
 
 // startTLS makes the connection secure or ends it.
 func (s *Session) startTLS(ctx context.Context) error {
+	if err := s.nothingInClear(); err != nil {
+		return err
+	}
 	if _, err := s.command("STLS"); err != nil {
 		if isRefusal(err) && migrate.KindOf(err) != migrate.Unavailable {
 			return &migrate.Error{Kind: migrate.Unsafe, Err: fmt.Errorf("the server has no TLS here: %w", err),
@@ -103,8 +106,8 @@ func (s *Session) startTLS(ctx context.Context) error {
 		}
 		return err
 	}
-	if n := s.conn.in.Buffered(); n > 0 {
-		return s.conn.failed(migrate.Errorf(migrate.Unsafe, "%d octets came in clear behind the answer to STLS: somebody may be meddling with the connection", n))
+	if err := s.nothingInClear(); err != nil {
+		return err
 	}
 	s.conn.SetBusy(true)
 	defer s.conn.SetBusy(false)
@@ -113,6 +116,15 @@ func (s *Session) startTLS(ctx context.Context) error {
 	}
 	if !s.conn.Secure() {
 		return s.conn.failed(migrate.Errorf(migrate.Unsafe, "the connection is not secure after STLS"))
+	}
+	return nil
+}
+
+// nothingInClear sees that what was received before TLS ends with the answer that was awaited: more would be taken for
+// answers that came over TLS.
+func (s *Session) nothingInClear() error {
+	if n := s.conn.in.Buffered(); n > 0 {
+		return s.conn.failed(migrate.Errorf(migrate.Unsafe, "%d octets came unasked before TLS: somebody may be meddling with the connection", n))
 	}
 	return nil
 }

@@ -102,6 +102,9 @@ func (s *Session) refusable(kind migrate.Kind, verb string, args ...string) (str
 	if err := s.settle(); err != nil {
 		return "", err
 	}
+	if s.conn.in.Buffered() > 0 {
+		return "", s.conn.failed(fmt.Errorf("the server spoke unasked before %s", verb)) // else every answer would be taken for another's
+	}
 	words := make([]any, len(args))
 	for i, arg := range args {
 		if !sendable(arg) {
