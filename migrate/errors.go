@@ -78,6 +78,23 @@ func KindOf(err error) Kind {
 	return Failed
 }
 
+// concerns tells whether any Error along err's chain is as asked.
+func concerns(err error, is func(*Error) bool) bool {
+	var told *Error
+	for errors.As(err, &told) {
+		if is(told) {
+			return true
+		}
+		err = told.Err
+	}
+	return false
+}
+
+// concernsMailbox tells whether the trouble is with one mailbox alone, and trying again would not help.
+func concernsMailbox(err error) bool {
+	return !IsTemporary(err) && concerns(err, func(e *Error) bool { return e.Mailbox != "" })
+}
+
 // HintOf gives the first hint along err's chain, or "".
 func HintOf(err error) string {
 	for e := err; e != nil; {

@@ -99,7 +99,8 @@ type Progress struct {
 type Summary struct {
 	Mailboxes int `json:"mailboxes"`
 	Counts
-	KeywordsDropped int64         `json:"keywords_dropped"` // keywords that the destination does not keep, taken off the messages
+	MailboxesFailed int64         `json:"mailboxes_failed"` // could not be read, or not be made
+	KeywordsDropped int64         `json:"keywords_dropped"` // that the destination does not keep, taken off the messages
 	Retries         int64         `json:"retries"`
 	Elapsed         time.Duration `json:"-"`
 }

@@ -41,7 +41,7 @@ type Message struct {
 	Identity     Identity // zero where its store does not know it without reading the message
 }
 
-// Flags are the flags and keywords of a message, sorted, each once. Flags that RFC 9051, section 2.3.2, names are
+// Flags are the flags and keywords of a message, sorted without regard to case, each once. Flags that RFC 9051, section 2.3.2, names are
 // spelled as there; `\Recent` belongs to a session, not to a message, and is never among them. Treat as immutable.
 type Flags []string
 
@@ -53,8 +53,10 @@ func NewFlags(names ...string) Flags {
 			flags = append(flags, name)
 		}
 	}
-	slices.Sort(flags)
-	return slices.Compact(flags)
+	slices.SortFunc(flags, func(a, b string) int {
+		return cmp.Or(cmp.Compare(strings.ToLower(a), strings.ToLower(b)), cmp.Compare(a, b))
+	})
+	return slices.CompactFunc(flags, strings.EqualFold)
 }
 
 var systemFlags = [...]string{`\Answered`, `\Deleted`, `\Draft`, `\Flagged`, `\Seen`}

@@ -1,8 +1,13 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // A Job is a pair of ends with what lies between them.
@@ -20,6 +25,14 @@ type Job struct {
 // An End names an end to people, as in "source imap.example.org"; errors carry it.
 type End string
 
+// atEnd tells at which end an error arose.
+func atEnd(end End, err error) error {
+	if err == nil || end == "" || concerns(err, func(e *Error) bool { return e.End != "" }) {
+		return err
+	}
+	return &Error{Kind: KindOf(err), End: string(end), Err: err}
+}
+
 // Options say how a run goes about it. The zero value is sensible.
 type Options struct {
 	DryRun      bool // the same way, but it stops before the first write
@@ -31,4 +44,222 @@ type Options struct {
 	MaxDuration time.Duration   // stop, with kind Limit, after this time; 0 for no limit
 	Stop        <-chan struct{} // closed: finish what is in hand, record it, return ErrStopped
 	Report      func(Event)     // is told of events, by one goroutine at a time; may be nil
+	// Backoff says how long to wait before the attempt-th new connection in a row, from 1. Nil: see backoff.
+	Backoff func(attempt int) time.Duration
+}
+
+// ErrStopped is what Run returns when Options.Stop ended it: everything is in order, and another run goes on.
+var ErrStopped = errors.New("stopped before the end")
+
+// Run moves what the source has and the ledger does not know, one message exactly once, and returns what it came to,
+// also beside an error. A message that cannot be read or is refused is counted as failed and the rest goes on; a lost
+// connection is made again; an end that is lost for good, or refuses everything, ends the run. Whatever ended it,
+// another Run with the same ledger goes on from there.
+func Run(ctx context.Context, job Job) (Summary, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r := &run{Job: job, began: time.Now(), halted: make(chan struct{}), cancel: cancel, destinations: map[Path]*destination{}}
+	r.Options.Lanes = max(1, job.Options.Lanes)
+	if r.Options.Backoff == nil {
+		r.Options.Backoff = backoff
+	}
+	if limit := job.Options.LimitRate; limit > 0 {
+		r.limiter = rate.NewLimiter(rate.Limit(limit), int(min(limit, 1<<20)))
+	}
+	defer r.watch(ctx)()
+
+	err := r.all(ctx)
+	r.summary.Elapsed = time.Since(r.began)
+	return r.summary, cmp.Or(context.Cause(ctx), err, r.haltReason)
+}
+
+// run is the state of one Run.
+type run struct {
+	Job
+	began   time.Time
+	limiter *rate.Limiter // nil without a limit
+	existed map[Path]bool // the destination's mailboxes when the run began, by Path; nil where it cannot tell
+	control *lane         // lists, and moves too where there is but one lane
+	jobs    chan *group   // what the other lanes take from
+	lanes   sync.WaitGroup
+	started int // lanes
+
+	mu           sync.Mutex
+	destinations map[Path]*destination
+	summary      Summary
+	progress     Progress
+
+	halted     chan struct{} // closed: nothing new is begun
+	haltOnce   sync.Once
+	haltReason error
+	cancel     context.CancelCauseFunc // ends everything now
+}
+
+// watch halts the run when the user or a limit says so.
+func (r *run) watch(ctx context.Context) (stop func()) {
+	done := make(chan struct{})
+	var limit <-chan time.Time
+	if r.Options.MaxDuration > 0 {
+		limit = time.After(r.Options.MaxDuration)
+	}
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-r.Options.Stop:
+			r.halt(ErrStopped)
+		case <-limit:
+			r.halt(Errorf(Limit, "stopped after %v as asked", r.Options.MaxDuration))
+		case <-ctx.Done():
+		case <-done:
+		}
+	})
+	return func() { close(done); watching.Wait() }
+}
+
+// halt lets what is in hand be finished and nothing new be begun.
+func (r *run) halt(reason error) {
+	r.haltOnce.Do(func() {
+		r.haltReason = reason
+		close(r.halted)
+	})
+}
+
+func (r *run) isHalted() bool {
+	select {
+	case <-r.halted:
+		return true
+	default:
+		return false
+	}
+}
+
+// all opens both ends, surveys one mailbox after the other and gives the work to the lanes.
+func (r *run) all(ctx context.Context) error {
+	r.control = r.newLane()
+	defer func() { r.control.close() }()
+	r.jobs = make(chan *group, r.Options.Lanes)
+	err := r.survey(ctx)
+	close(r.jobs)
+	r.lanes.Wait()
+	return err
+}
+
+// survey lists the mailboxes and hands out their groups.
+func (r *run) survey(ctx context.Context) error {
+	mailboxes, err := r.open(ctx)
+	if err != nil {
+		return err
+	}
+	var selected []Mailbox
+	for _, mbox := range mailboxes {
+		if r.Options.Filter.Mailbox(mbox) {
+			selected = append(selected, mbox)
+		}
+	}
+	r.update(func() { r.progress.MailboxesTotal = len(selected) })
+	for _, mbox := range selected {
+		if r.isHalted() {
+			return nil
+		}
+		if err := r.mailbox(ctx, mbox); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open opens the first connection to each end, both at once, and learns what mailboxes they have.
+func (r *run) open(ctx context.Context) ([]Mailbox, error) {
+	var there []Mailbox
+	var sinkErr error
+	var sink sync.WaitGroup
+	sink.Go(func() { there, sinkErr = r.control.survey(ctx) })
+	var mailboxes []Mailbox
+	err := r.control.again(ctx, func() (err error) {
+		source, err := r.control.openSource(ctx)
+		if err == nil {
+			mailboxes, err = source.Mailboxes(ctx)
+		}
+		return atEnd(r.Source, err)
+	})
+	sink.Wait()
+	if err := cmp.Or(err, sinkErr); err != nil {
+		return nil, err
+	}
+	if there != nil {
+		r.existed = map[Path]bool{}
+		for _, mbox := range there {
+			r.existed[mbox.Path] = !mbox.NoSelect
+		}
+	}
+	r.Options.Mapping.Bind(mailboxes, there)
+	return mailboxes, nil
+}
+
+// dispatch gives a group to a lane: to the control lane itself where there is but one, else to whichever is free.
+// A further lane is opened only when those that run have enough to do.
+func (r *run) dispatch(ctx context.Context, g *group) error {
+	if r.Options.Lanes == 1 {
+		return r.control.move(ctx, g)
+	}
+	for {
+		select {
+		case r.jobs <- g:
+			if r.started == 0 {
+				r.startLane(ctx)
+			}
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		default:
+		}
+		if r.started < r.Options.Lanes {
+			r.startLane(ctx)
+			continue
+		}
+		select {
+		case r.jobs <- g:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (r *run) startLane(ctx context.Context) {
+	r.started++
+	r.lanes.Go(func() {
+		l := r.newLane()
+		defer l.close()
+		for g := range r.jobs {
+			if r.isHalted() || ctx.Err() != nil {
+				continue // what is not begun is left for the next run
+			}
+			if err := l.move(ctx, g); err != nil {
+				r.cancel(err)
+			}
+		}
+	})
+}
+
+// update changes what the run tells of itself.
+func (r *run) update(change func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change()
+	r.tell(Event{Type: EventProgress, Progress: r.progress})
+}
+
+// report tells an event to whoever wants to know.
+func (r *run) report(event Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tell(event)
+}
+
+// tell is report for those who hold the lock.
+func (r *run) tell(event Event) {
+	if r.Options.Report != nil {
+		r.Options.Report(event)
+	}
 }

@@ -30,6 +30,18 @@ type Fetched struct {
 	Err     error // why this message cannot be read; Body is then empty
 }
 
+// identity reads the body to its end to learn what it is. Without one it is zero.
+func (f Fetched) identity() (Identity, error) {
+	if f.Err != nil {
+		return Identity{}, nil
+	}
+	hasher := NewHasher()
+	if _, err := io.Copy(hasher, f.Body); err != nil {
+		return Identity{}, err
+	}
+	return hasher.Identity(), nil
+}
+
 // A Body streams the octets of one message in wire form. Size is how many will come, exactly, or -1 where the store
 // cannot tell before the end (POP3). A reader that ends early gives io.ErrUnexpectedEOF, never a clean io.EOF.
 type Body struct {

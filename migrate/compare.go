@@ -1,0 +1,212 @@
+package migrate
+
+import "context"
+
+// A Comparison tells what Compare came to.
+type Comparison struct {
+	Mailboxes int   `json:"mailboxes"`
+	Messages  int64 `json:"messages"` // of the source
+	Missing   int64 `json:"missing"`
+}
+
+// Missing is a message of the source that the destination lacks. Err says why it could not be told, where that is so.
+type Missing struct {
+	Mailbox Path
+	Message Message
+	Err     error
+}
+
+// Compare reports each message of the job's source that its destination does not hold, and changes neither. A message
+// counts as held where the ledger knows its place and the destination still has it there, or where the destination
+// holds one of the same octets that no other message claims; damaged, if not nil, tells places that do not count.
+func Compare(ctx context.Context, job Job, damaged func(dest Path, place Key) bool, report func(Missing)) (Comparison, error) {
+	c := &comparison{Job: job, damaged: damaged, report: report, holdings: map[Path]*holding{}}
+	if c.damaged == nil {
+		c.damaged = func(Path, Key) bool { return false }
+	}
+	err := c.all(ctx)
+	return c.result, err
+}
+
+type comparison struct {
+	Job
+	damaged  func(Path, Key) bool
+	report   func(Missing)
+	source   Source
+	holder   Source
+	holdings map[Path]*holding
+	result   Comparison
+}
+
+// holding is what a mailbox of the destination has.
+type holding struct {
+	sound     keySet         // not damaged
+	unclaimed map[Digest]int // sound, and no entry's place; by Trimmed
+}
+
+func (c *comparison) all(ctx context.Context) error {
+	source, err := c.OpenSource(ctx)
+	if err != nil {
+		return atEnd(c.Source, err)
+	}
+	defer source.Close()
+	sink, err := c.OpenSink(ctx)
+	if err != nil {
+		return atEnd(c.Destination, err)
+	}
+	defer sink.Close()
+	holder, ok := sink.(Source)
+	if !ok {
+		return Errorf(Failed, "%s cannot tell what it holds", c.Destination)
+	}
+	c.source, c.holder = source, holder
+	mailboxes, err := source.Mailboxes(ctx)
+	if err != nil {
+		return atEnd(c.Source, err)
+	}
+	there, err := holder.Mailboxes(ctx)
+	if err != nil {
+		return atEnd(c.Destination, err)
+	}
+	c.Options.Mapping.Bind(mailboxes, there)
+	for _, mbox := range mailboxes {
+		if mbox.NoSelect || !c.Options.Filter.Mailbox(mbox) {
+			continue
+		}
+		if err := c.mailbox(ctx, mbox.Path); err != nil {
+			return err
+		}
+		c.result.Mailboxes++
+	}
+	return nil
+}
+
+// mailbox compares one mailbox: by the ledger as far as that goes, by octets beyond.
+func (c *comparison) mailbox(ctx context.Context, path Path) error {
+	h, err := c.holding(ctx, c.Options.Mapping.Destination(path))
+	if err != nil {
+		return atEnd(c.Destination, err)
+	}
+	var unsure []Message
+	batch := make([]Message, 0, lookupBatch)
+	classify := func() error {
+		keys := make([]Key, len(batch))
+		for i, m := range batch {
+			keys[i] = m.Key
+		}
+		entries, err := c.Ledger.Lookup(ctx, path, keys)
+		if err != nil {
+			return err
+		}
+		for i, entry := range entries {
+			if entry.State != Arrived || entry.Place.IsZero() || !h.sound.has(entry.Place) {
+				unsure = append(unsure, batch[i])
+			}
+		}
+		c.result.Messages += int64(len(batch))
+		batch = batch[:0]
+		return nil
+	}
+	for m, err := range c.source.Messages(ctx, path) {
+		if err != nil {
+			return atEnd(c.Source, err)
+		}
+		if !c.Options.Filter.Message(m) {
+			continue
+		}
+		if batch = append(batch, m); len(batch) == cap(batch) {
+			if err := classify(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := classify(); err != nil {
+		return err
+	}
+	return c.byOctets(ctx, path, h, unsure)
+}
+
+// byOctets looks for messages that the ledger does not lead to among those that nobody claims.
+func (c *comparison) byOctets(ctx context.Context, path Path, h *holding, unsure []Message) error {
+	if len(unsure) == 0 {
+		return nil
+	}
+	if len(h.unclaimed) == 0 { // nothing could be found, so nothing need be read
+		for _, m := range unsure {
+			c.miss(path, m, nil)
+		}
+		return nil
+	}
+	for f, err := range c.source.Fetch(ctx, path, unsure) {
+		if err != nil {
+			return atEnd(c.Source, err)
+		}
+		id, err := f.identity()
+		switch {
+		case f.Err != nil:
+			c.miss(path, f.Message, f.Err)
+		case err != nil:
+			return atEnd(c.Source, err)
+		case h.unclaimed[id.Trimmed] > 0:
+			h.unclaimed[id.Trimmed]--
+		default:
+			c.miss(path, f.Message, nil)
+		}
+	}
+	return nil
+}
+
+func (c *comparison) miss(path Path, m Message, err error) {
+	c.result.Missing++
+	c.report(Missing{Mailbox: path, Message: m, Err: err})
+}
+
+// holding lists what a mailbox of the destination has, once.
+func (c *comparison) holding(ctx context.Context, dest Path) (*holding, error) {
+	if h := c.holdings[dest]; h != nil {
+		return h, nil
+	}
+	h := &holding{unclaimed: map[Digest]int{}}
+	c.holdings[dest] = h
+	var claimed keySet
+	for entry, err := range c.Ledger.Claims(ctx, dest) {
+		if err != nil {
+			return nil, err
+		}
+		claimed.add(entry.Place)
+	}
+	var unread []Message
+	for m, err := range c.holder.Messages(ctx, dest) {
+		if err != nil {
+			return nil, err
+		}
+		if c.damaged(dest, m.Key) {
+			continue
+		}
+		h.sound.add(m.Key)
+		switch {
+		case claimed.has(m.Key):
+		case m.Identity.IsZero():
+			unread = append(unread, m)
+		default:
+			h.unclaimed[m.Identity.Trimmed]++
+		}
+	}
+	if len(unread) == 0 {
+		return h, nil
+	}
+	for f, err := range c.holder.Fetch(ctx, dest, unread) {
+		if err != nil {
+			return nil, err
+		}
+		if f.Err != nil {
+			continue
+		}
+		id, err := f.identity()
+		if err != nil {
+			return nil, err
+		}
+		h.unclaimed[id.Trimmed]++
+	}
+	return h, nil
+}

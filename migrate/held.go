@@ -1,0 +1,214 @@
+package migrate
+
+import (
+	"context"
+	"sync"
+)
+
+// sizeSlack is by how many octets two copies of one message may differ: a line end at the very end.
+const sizeSlack = 2
+
+// A destination is a mailbox of the destination that this run writes to, with what it holds that no entry of the ledger
+// claims: from before the first run, or from an append whose answer was lost.
+type destination struct {
+	path Path
+	// inHand is read-locked while messages are between append and record. Whoever looks at what the mailbox holds
+	// locks it, lest a message in another lane's hand be taken for one that nobody claims.
+	inHand sync.RWMutex
+
+	mu      sync.Mutex
+	made    bool
+	makeErr error
+	listed  bool
+	doubted bool                 // listed before, but an append has been lost since
+	held    map[int64][]*Message // by size
+	unnamed map[Digest]int       // claims of messages whose place is not known, by Trimmed
+}
+
+func (r *run) destination(path Path) *destination {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.destinations[path]
+	if d == nil {
+		d = &destination{path: path}
+		r.destinations[path] = d
+	}
+	return d
+}
+
+// doubt makes the next user look anew at what the mailbox holds.
+func (d *destination) doubt() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.listed, d.doubted = false, true
+}
+
+// prepare makes the mailbox where it is missing and looks at what it holds. False means that the mailbox cannot be
+// made; its messages are then counted as left behind.
+func (d *destination) prepare(ctx context.Context, l *lane, g *group) (bool, error) {
+	d.mu.Lock()
+	made, listed, makeErr := d.made, d.listed || len(g.messages) == 0, d.makeErr
+	d.mu.Unlock()
+	if made && listed && makeErr == nil {
+		return true, nil
+	}
+	d.inHand.Lock()
+	defer d.inHand.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.make(ctx, l, g.mbox); err != nil {
+		return false, err
+	}
+	if d.makeErr != nil {
+		for _, m := range g.messages {
+			l.leave(g.work, m, l.Destination, d.makeErr)
+		}
+		return false, nil
+	}
+	if d.listed || len(g.messages) == 0 {
+		return true, nil
+	}
+	if err := d.list(ctx, l); err != nil {
+		return false, atEnd(l.Destination, err)
+	}
+	d.listed = true
+	return true, nil
+}
+
+// make creates the mailbox once. A refusal that concerns this mailbox alone is kept in makeErr.
+func (d *destination) make(ctx context.Context, l *lane, mbox Mailbox) error {
+	if d.made || d.makeErr != nil {
+		return nil
+	}
+	if !l.Options.DryRun && !l.existed[d.path] {
+		there := mbox
+		there.Path = d.path
+		err := atEnd(l.Destination, l.sink.Create(ctx, there))
+		switch {
+		case err == nil:
+		case KindOf(err) == Failed && concernsMailbox(err):
+			d.makeErr = err
+			l.update(func() {
+				l.summary.MailboxesFailed++
+				l.tell(Event{Type: EventWarning, Mailbox: mbox.Path, Destination: d.path, Err: err})
+			})
+			return nil
+		default:
+			return err
+		}
+	}
+	d.made = true
+	return nil
+}
+
+// list learns which messages the mailbox holds that nobody claims.
+func (d *destination) list(ctx context.Context, l *lane) error {
+	d.held, d.unnamed = nil, nil
+	holder, ok := l.sink.(Source)
+	if !ok || !d.doubted && l.existed != nil && !l.existed[d.path] {
+		return nil
+	}
+	var claimed keySet
+	d.unnamed = map[Digest]int{}
+	for entry, err := range l.Ledger.Claims(ctx, d.path) {
+		if err != nil {
+			return err
+		}
+		if entry.Place.IsZero() {
+			d.unnamed[entry.Identity.Trimmed]++
+		} else {
+			claimed.add(entry.Place)
+		}
+	}
+	d.held = map[int64][]*Message{}
+	for m, err := range holder.Messages(ctx, d.path) {
+		if err != nil {
+			return err
+		}
+		if !claimed.has(m.Key) {
+			d.held[m.Size] = append(d.held[m.Size], &m)
+		}
+	}
+	return nil
+}
+
+// mayHold tells whether the mailbox holds something of about the size of m.
+func (d *destination) mayHold(m Message) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if m.Size < 0 {
+		return len(d.held) > 0
+	}
+	for size := m.Size - sizeSlack; size <= m.Size+sizeSlack; size++ {
+		if len(d.held[size]) > 0 {
+			return true
+		}
+	}
+	return len(d.held[-1]) > 0
+}
+
+// take finds a message that is the same and that nobody claims, and claims it. Octets decide, so candidates are read.
+func (d *destination) take(ctx context.Context, l *lane, id Identity) (Message, bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, size := range [...]int64{id.Size, id.Size - 1, id.Size + 1, id.Size - 2, id.Size + 2, -1} {
+		if err := d.identify(ctx, l, size); err != nil {
+			return Message{}, false, err
+		}
+		for i := 0; i < len(d.held[size]); {
+			m := d.held[size][i]
+			if !m.Identity.Same(id) {
+				i++
+				continue
+			}
+			d.drop(size, i)
+			if d.unnamed[id.Trimmed] > 0 { // this is the one that an entry means without knowing its name
+				d.unnamed[id.Trimmed]--
+				continue
+			}
+			return *m, true, nil
+		}
+	}
+	return Message{}, false, nil
+}
+
+func (d *destination) drop(size int64, i int) {
+	d.held[size] = append(d.held[size][:i], d.held[size][i+1:]...)
+	if len(d.held[size]) == 0 {
+		delete(d.held, size)
+	}
+}
+
+// identify reads the candidates of one size whose identity is not known. What cannot be read is no candidate.
+func (d *destination) identify(ctx context.Context, l *lane, size int64) error {
+	unread := map[Key]*Message{}
+	var ask []Message
+	for _, m := range d.held[size] {
+		if m.Identity.IsZero() {
+			unread[m.Key] = m
+			ask = append(ask, *m)
+		}
+	}
+	if len(ask) == 0 {
+		return nil
+	}
+	for f, err := range l.sink.(Source).Fetch(ctx, d.path, ask) {
+		if err != nil {
+			return err
+		}
+		if f.Err != nil {
+			continue
+		}
+		if unread[f.Message.Key].Identity, err = f.identity(); err != nil {
+			return err
+		}
+	}
+	for i := 0; i < len(d.held[size]); {
+		if d.held[size][i].Identity.IsZero() {
+			d.drop(size, i)
+		} else {
+			i++
+		}
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package migrate
+
+import "context"
+
+// move deals with a group to the end: each message is recorded as arrived, or counted as left behind, or has vanished.
+// An error ends the run.
+func (l *lane) move(ctx context.Context, g *group) error {
+	defer l.finish(ctx, g.work)
+	d := l.destination(g.dest)
+	left, flags := g.messages, g.flags
+	attempts, behind, single, prepared := 0, 0, false, false
+	for len(left) > 0 || len(flags) > 0 || !prepared {
+		if err := l.connect(ctx); err != nil {
+			return err
+		}
+		part := left
+		if single {
+			part = left[:min(1, len(left))]
+		}
+		var settled []Key
+		ok, err := d.prepare(ctx, l, g)
+		if err == nil && !ok {
+			return nil
+		}
+		if err == nil {
+			prepared = true
+			settled, flags, err = l.pass(ctx, d, g, part, flags)
+		}
+		if err == nil {
+			left, attempts, behind = left[len(part):], 0, 0
+			continue
+		}
+		if left = without(left, settled); len(settled) > 0 {
+			attempts, behind = 0, 0
+		}
+		if !IsTemporary(err) || ctx.Err() != nil {
+			return err
+		}
+		l.close()
+		d.doubt()
+		if attempts++; single && attempts > attemptsAtOne && len(left) > 0 {
+			if behind++; behind > leftBehindInARow {
+				return err
+			}
+			l.leave(g.work, left[0], "", err)
+			left, attempts = left[1:], 0
+			continue
+		}
+		if single = single || attempts >= 2; attempts > attemptsToOpen || !l.pause(ctx, attempts, err) {
+			g.fault.Store(true)
+			return err
+		}
+	}
+	return nil
+}
+
+// without gives the messages whose keys are not settled.
+func without(messages []Message, settled []Key) []Message {
+	done := make(map[Key]bool, len(settled))
+	for _, key := range settled {
+		done[key] = true
+	}
+	var left []Message
+	for _, m := range messages {
+		if !done[m.Key] {
+			left = append(left, m)
+		}
+	}
+	return left
+}
+
+// pass tries once to deal with messages and flags. It tells which messages are settled and which flags are not, and
+// that is true beside an error too.
+func (l *lane) pass(ctx context.Context, d *destination, g *group, messages []Message, flags []flagWork) ([]Key, []flagWork, error) {
+	if len(flags) > 0 {
+		if err := l.setFlags(ctx, g.work, flags); err != nil {
+			return nil, flags, err
+		}
+	}
+	if len(messages) == 0 {
+		return nil, nil, nil
+	}
+	d.inHand.RLock()
+	defer d.inHand.RUnlock()
+	fresh, settled, err := l.recognise(ctx, d, g.work, messages)
+	if err != nil || len(fresh) == 0 {
+		return settled, nil, err
+	}
+	if l.Options.DryRun {
+		for _, m := range fresh {
+			l.settle(g.work, Event{Message: m, Outcome: Copied})
+		}
+		return settled, nil, nil
+	}
+	carried, err := l.carry(ctx, g.work, fresh)
+	return append(settled, carried...), nil, err
+}
+
+// setFlags makes the flags at the destination those of the source.
+func (l *lane) setFlags(ctx context.Context, w *work, flags []flagWork) error {
+	changes := map[Path][]FlagChange{}
+	entries := make([]Entry, len(flags))
+	for i, change := range flags {
+		entry := change.entry
+		if !entry.Place.IsZero() && !entry.Flags.Equal(change.flags) {
+			changes[entry.Mailbox] = append(changes[entry.Mailbox], FlagChange{Key: entry.Place, Flags: change.flags})
+		}
+		entry.Flags, entry.Retired = change.flags, false
+		entries[i] = entry
+	}
+	if !l.Options.DryRun {
+		flagger, ok := l.sink.(Flagger)
+		for dest, changed := range changes {
+			if !ok {
+				break
+			}
+			if err := flagger.SetFlags(ctx, dest, changed); err != nil {
+				return atEnd(l.Destination, err)
+			}
+		}
+		if err := l.Ledger.Record(ctx, w.mbox.Path, entries); err != nil {
+			return err
+		}
+	}
+	for _, change := range flags {
+		if !change.entry.Flags.Equal(change.flags) {
+			l.count(w, Event{Message: Message{Key: change.entry.Key, Flags: change.flags}, Outcome: FlagsUpdated})
+		}
+	}
+	return nil
+}
+
+// recognise finds those messages that the destination holds already, from a run that was cut off or from before the
+// first, and records them. It gives the others, and the keys of those that are settled.
+func (l *lane) recognise(ctx context.Context, d *destination, w *work, messages []Message) (fresh []Message, settled []Key, err error) {
+	var unsure []Message
+	for _, m := range messages {
+		switch {
+		case !d.mayHold(m):
+			fresh = append(fresh, m)
+		default:
+			unsure = append(unsure, m)
+		}
+	}
+	if len(unsure) == 0 {
+		return fresh, nil, nil
+	}
+	known, settled, err := l.identify(ctx, w, unsure)
+	if err != nil {
+		return nil, settled, err
+	}
+	var entries []Entry
+	var flags []FlagChange
+	for _, m := range known {
+		held, ok, err := d.take(ctx, l, m.Identity)
+		if err != nil {
+			return nil, settled, atEnd(l.Destination, err)
+		}
+		if !ok {
+			fresh = append(fresh, m)
+			continue
+		}
+		entries = append(entries, entryOf(m, w.dest, held.Key))
+		if !held.Flags.Equal(m.Flags) && len(m.Flags)+len(held.Flags) > 0 && l.flagged() {
+			flags = append(flags, FlagChange{Key: held.Key, Flags: m.Flags})
+		}
+	}
+	if !l.Options.DryRun && len(entries) > 0 {
+		if flagger, ok := l.sink.(Flagger); ok && len(flags) > 0 {
+			if err := flagger.SetFlags(ctx, w.dest, flags); err != nil {
+				return nil, settled, atEnd(l.Destination, err)
+			}
+		}
+		if err := l.Ledger.Record(ctx, w.mbox.Path, entries); err != nil {
+			return nil, settled, err
+		}
+	}
+	for _, entry := range entries {
+		settled = append(settled, entry.Key)
+		l.settle(w, Event{Message: Message{Key: entry.Key, Size: entry.Identity.Size, Flags: entry.Flags}, Outcome: Present})
+		l.moved(entry.Identity.Size)
+	}
+	return fresh, settled, nil
+}
+
+// flagged tells whether the source knows flags at all; a maildrop does not, and clears none.
+func (l *lane) flagged() bool {
+	_, flagless := l.source.(interface{ Flagless() })
+	return !flagless
+}
+
+func entryOf(m Message, dest Path, place Key) Entry {
+	return Entry{Key: m.Key, State: Arrived, Mailbox: dest, Place: place, Identity: m.Identity, Flags: m.Flags}
+}
+
+// identify reads the messages whose identity the source does not tell. Those that vanished are left out; those that
+// cannot be read are settled.
+func (l *lane) identify(ctx context.Context, w *work, messages []Message) (known []Message, settled []Key, err error) {
+	var unread []Message
+	for _, m := range messages {
+		if m.Identity.IsZero() {
+			unread = append(unread, m)
+		} else {
+			known = append(known, m)
+		}
+	}
+	if len(unread) == 0 {
+		return known, nil, nil
+	}
+	for f, err := range l.source.Fetch(ctx, w.mbox.Path, unread) {
+		if err != nil {
+			return nil, settled, atEnd(l.Source, err)
+		}
+		if f.Err != nil {
+			l.leave(w, f.Message, l.Source, f.Err)
+			settled = append(settled, f.Message.Key)
+			continue
+		}
+		f.Body.Reader = l.paced(ctx, f.Body.Reader)
+		if f.Message.Identity, err = f.identity(); err != nil {
+			return nil, settled, atEnd(l.Source, err)
+		}
+		known = append(known, f.Message)
+	}
+	return known, settled, nil
+}
