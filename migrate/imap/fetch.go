@@ -1,0 +1,309 @@
+package imap
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+
+	"postcask/migrate"
+)
+
+const (
+	commandLimit   = 8000     // octets of a command line that every server takes (RFC 9051, section 4, asks 8192)
+	groupMessages  = 250      // of one UID FETCH
+	groupOctets    = 16 << 20 // of one UID FETCH, by the sizes as announced
+	inFlight       = 4        // UID FETCH commands at once
+	singlesAtOnce  = 16       // of those for one message each
+	inFlightOctets = 16 << 10 // of command lines, so that writing them cannot wait for our reading
+	bodyItem       = "BODY.PEEK[]"
+	headerItem     = "BODY.PEEK[HEADER.FIELDS (DATE FROM TO SUBJECT MESSAGE-ID)]"
+	headerLimit    = 256 << 10
+)
+
+// Fetch reads messages by UID FETCH with BODY.PEEK[] (RFC 9051, section 6.4.5). Several commands are under way at
+// once; each body is streamed as it comes, its length that of its literal. A message that the server refuses as part of a group is
+// asked for alone, so that it costs only itself; one that no longer exists is left out. A body cut short reads as
+// io.ErrUnexpectedEOF and ends the session.
+func (s *Session) Fetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Fetched, error] {
+	return s.fetch(ctx, mbox, messages, bodyItem)
+}
+
+// Header is what Headers yields for one message.
+type Header struct {
+	Message migrate.Message
+	Octets  []byte // the header lines that were asked for, as they stand in the message, and the empty line
+	Err     error  // why they cannot be read
+}
+
+// Headers reads the lines Date, From, To, Subject and Message-ID of messages, and nothing of their bodies. It behaves
+// as Fetch does.
+func (s *Session) Headers(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[Header, error] {
+	return func(yield func(Header, error) bool) {
+		for f, err := range s.fetch(ctx, mbox, messages, headerItem) {
+			h := Header{Message: f.Message, Err: f.Err}
+			if err == nil && f.Err == nil {
+				h.Octets, h.Err = readHead(f.Body)
+			}
+			if !yield(h, err) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Session) fetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message, item string) iter.Seq2[migrate.Fetched, error] {
+	return func(yield func(migrate.Fetched, error) bool) {
+		for start := 0; start < len(messages); { // one UIDVALIDITY at a time; there is hardly ever a second
+			end := start + 1
+			for end < len(messages) && messages[end].Key.Validity == messages[start].Key.Validity {
+				end++
+			}
+			more, err := s.fetchSame(ctx, mbox, messages[start:end], item, yield)
+			if err != nil {
+				yield(migrate.Fetched{}, err)
+				return
+			}
+			if !more {
+				return
+			}
+			start = end
+		}
+	}
+}
+
+// fetchSame fetches messages of one UIDVALIDITY. more is false when the caller has had enough.
+func (s *Session) fetchSame(ctx context.Context, mbox migrate.Path, messages []migrate.Message, item string,
+	yield func(migrate.Fetched, error) bool) (more bool, err error) {
+	if err := s.verify(ctx, mbox, messages[0].Key.Validity); err != nil {
+		return false, err
+	}
+	run := &fetchRun{s: s, item: item, yield: yield, messages: messages,
+		byUID: make(map[uint32]int, len(messages)), done: make([]bool, len(messages)), uids: map[uint32]uint32{}}
+	run.plan()
+	defer s.conn.Watch(ctx)()
+	if err := run.loop(); err != nil {
+		return false, at(mbox, err)
+	}
+	return !run.stopped, nil
+}
+
+// A fetchRun is one Fetch under way.
+type fetchRun struct {
+	s        *Session
+	item     string
+	yield    func(migrate.Fetched, error) bool
+	messages []migrate.Message
+	byUID    map[uint32]int
+	done     []bool            // yielded, or known to be gone
+	uids     map[uint32]uint32 // sequence number to UID, for responses that leave the UID out
+	queue    []*fetchCommand
+	pending  []*fetchCommand
+	octets   int  // of the pending commands
+	nameless bool // the server sends bodies without a UID: one at a time, then
+	stopped  bool
+}
+
+// A fetchCommand is one UID FETCH.
+type fetchCommand struct {
+	tag    string
+	set    string
+	wanted []int // indexes of messages
+	single bool
+	shown  bool // single: the message was spoken of, though not given
+	unsure bool // single: a body came that could have been for it
+}
+
+// plan makes the groups, in the order of UIDs.
+func (r *fetchRun) plan() {
+	order := make([]int, 0, len(r.messages))
+	for i, m := range r.messages {
+		if _, twice := r.byUID[m.Key.UID]; twice {
+			r.done[i] = true
+			continue
+		}
+		r.byUID[m.Key.UID] = i
+		order = append(order, i)
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(r.messages[a].Key.UID, r.messages[b].Key.UID) })
+	for len(order) > 0 {
+		var set uidSet
+		var octets int64
+		n := 0
+		for n < len(order) && n < groupMessages && set.length() < commandLimit-100 {
+			m := &r.messages[order[n]]
+			if octets += max(m.Size, 0); n > 0 && octets > groupOctets && r.item == bodyItem {
+				break
+			}
+			set.add(m.Key.UID)
+			n++
+		}
+		r.queue = append(r.queue, &fetchCommand{set: set.String(), wanted: order[:n:n], single: n == 1})
+		order = order[n:]
+	}
+}
+
+// loop sends and reads until all is answered.
+func (r *fetchRun) loop() error {
+	for len(r.queue) > 0 || len(r.pending) > 0 {
+		if err := r.sendSome(); err != nil {
+			return err
+		}
+		if err := r.hear(); err != nil {
+			return err
+		}
+		if r.stopped {
+			r.queue, r.yield = nil, nil
+			if len(r.pending) > 0 {
+				r.s.left = r
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// sendSome keeps the server busy.
+func (r *fetchRun) sendSome() error {
+	for len(r.queue) > 0 {
+		next := r.queue[0]
+		line := "UID FETCH " + next.set + " (UID " + r.item + ")"
+		most := inFlight
+		if next.single {
+			most = singlesAtOnce
+			if r.nameless {
+				most = 1
+			}
+		}
+		if len(r.pending) >= most || len(r.pending) > 0 && r.octets+len(line) > inFlightOctets {
+			return nil
+		}
+		next.tag = r.s.newTag()
+		r.s.conn.Trace("C", next.tag+" "+line)
+		if err := r.s.send(next.tag + " " + line + "\r\n"); err != nil {
+			return err
+		}
+		r.octets += len(line)
+		r.queue, r.pending = r.queue[1:], append(r.pending, next)
+	}
+	return nil
+}
+
+// hear reads one response and acts on it.
+func (r *fetchRun) hear() error {
+	resp, err := r.s.read()
+	if err != nil {
+		return err
+	}
+	switch {
+	case resp.tag == "*" && resp.word == "FETCH":
+		return r.message(resp)
+	case resp.tag == "*" && (resp.word == "EXPUNGE" || resp.word == "VANISHED"):
+		clear(r.uids) // numbers have moved
+	}
+	for i, c := range r.pending {
+		if c.tag == resp.tag {
+			r.pending = slices.Delete(r.pending, i, i+1)
+			r.octets -= len(c.set) + len(r.item) + len("UID FETCH  (UID )")
+			r.s.learnCode(resp.status)
+			return r.close(c, resp.status)
+		}
+	}
+	return r.s.note(resp)
+}
+
+var errNoBody = errors.New("the server tells of this message and does not give its octets")
+
+// close settles what a command was to bring and has not brought: members of a group are asked for alone; one that was
+// asked for alone is gone if the server says OK, else unreadable, in the server's words.
+func (r *fetchRun) close(c *fetchCommand, st status) error {
+	for _, i := range c.wanted {
+		if r.done[i] || r.stopped {
+			continue
+		}
+		if !c.single {
+			uid := r.messages[i].Key.UID
+			r.queue = append(r.queue, &fetchCommand{set: strconv.FormatUint(uint64(uid), 10), wanted: []int{i}, single: true})
+			continue
+		}
+		if c.unsure {
+			r.queue = append(r.queue, &fetchCommand{set: c.set, wanted: c.wanted, single: true})
+			continue
+		}
+		r.done[i] = true
+		switch {
+		case !st.ok() && st.code != "EXPUNGEISSUED":
+			r.give(migrate.Fetched{Message: r.messages[i], Err: st.refusal("the server does not give this message")})
+		case c.shown:
+			r.give(migrate.Fetched{Message: r.messages[i], Err: errNoBody})
+		}
+	}
+	return nil
+}
+
+// give yields one message.
+func (r *fetchRun) give(f migrate.Fetched) {
+	if f.Body.Reader == nil {
+		f.Body.Reader = strings.NewReader("")
+	}
+	if !r.stopped && !r.yield(f, nil) {
+		r.stopped = true
+	}
+}
+
+// settle reads what a Fetch that was left early has yet to bring.
+func (s *Session) settle(ctx context.Context) error {
+	r := s.left
+	if r == nil {
+		return nil
+	}
+	defer s.conn.Watch(ctx)()
+	for len(r.pending) > 0 {
+		if err := r.hear(); err != nil {
+			return err
+		}
+	}
+	s.left = nil
+	return nil
+}
+
+// uidSet writes a sequence-set (RFC 9051, section 9) of ascending UIDs.
+type uidSet struct {
+	text        []byte
+	first, last uint32
+}
+
+func (u *uidSet) add(uid uint32) {
+	if u.first != 0 && uid == u.last+1 {
+		u.last = uid
+		return
+	}
+	u.flush()
+	u.first, u.last = uid, uid
+}
+
+func (u *uidSet) flush() {
+	if u.first == 0 {
+		return
+	}
+	if len(u.text) > 0 {
+		u.text = append(u.text, ',')
+	}
+	u.text = strconv.AppendUint(u.text, uint64(u.first), 10)
+	if u.last > u.first {
+		u.text = fmt.Appendf(u.text, ":%d", u.last)
+	}
+	u.first = 0
+}
+
+// length is at least that of the finished set.
+func (u *uidSet) length() int { return len(u.text) + 22 }
+
+func (u *uidSet) String() string {
+	u.flush()
+	return string(u.text)
+}

@@ -1,0 +1,202 @@
+package imap
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"postcask/migrate"
+	"postcask/migrate/wire"
+)
+
+const logoutPatience = 3 * time.Second
+
+// A Session is one connection, logged in. It is a migrate.Source, migrate.Sink, migrate.Statuser and migrate.Flagger;
+// one goroutine uses it at a time. An error of the connection or of the protocol ends it: every later call returns
+// that first error, of kind Unavailable where another connection may help. A refusal (NO, BAD) only concerns what was
+// asked for.
+type Session struct {
+	acct     *Account
+	conn     *wire.Conn
+	busy     *busyReader
+	in       *reader
+	readOnly bool
+	caps     map[string]string // capabilities in capitals; for NAME=VALUE also NAME, with the value
+	prefix   string            // of tags
+	serial   int
+
+	client *imapclient.Client
+	bridge *bridge
+
+	view    *view        // the selected mailbox, or nil
+	left    *fetchRun    // a Fetch that its caller has left before the end
+	shut    migrate.Path // a mailbox that could not be opened: its messages are appended unseen
+	batch   batch
+	leaving bool
+}
+
+func newSession(acct *Account, conn *wire.Conn, readOnly bool) *Session {
+	busy := &busyReader{conn: conn}
+	// Tags nobody can guess: an answer that was made up beforehand does not fit.
+	return &Session{acct: acct, conn: conn, busy: busy, in: newReader(busy), readOnly: readOnly, prefix: rand.Text()[:6]}
+}
+
+// Close logs out (RFC 9051, section 6.1.3) if the connection is in order, and ends it. What was appended and not
+// committed is lost.
+func (s *Session) Close() error {
+	if s.conn.Err() == nil && s.left == nil {
+		s.leaving = true
+		ctx, cancel := context.WithTimeout(context.Background(), logoutPatience)
+		stop := s.conn.Watch(ctx)
+		s.simple("LOGOUT", nil) // whatever comes of it, we leave
+		stop()
+		cancel()
+	}
+	s.conn.Close()
+	if s.client != nil {
+		s.bridge.Close()
+		s.client.Close() // waits for its goroutine; its error is that of the connection we have just closed
+	}
+	s.batch.drop()
+	return nil
+}
+
+func (s *Session) newTag() string {
+	s.serial++
+	return fmt.Sprintf("%s%d", s.prefix, s.serial)
+}
+
+// send writes to the connection.
+func (s *Session) send(text string) error {
+	if _, err := io.WriteString(s.conn, text); err != nil {
+		return s.broken(err)
+	}
+	return nil
+}
+
+// read reads the head of the next response.
+func (s *Session) read() (*response, error) {
+	resp, err := s.in.response()
+	if err != nil {
+		return nil, s.broken(err)
+	}
+	if resp.word != "+" { // its text belongs to the log-in
+		s.conn.Trace("S", resp.tag+" "+string(s.in.line))
+	}
+	return resp, nil
+}
+
+// broken ends the session because of err and gives the error that stays.
+func (s *Session) broken(err error) error {
+	if known := s.conn.Err(); known != nil {
+		return known
+	}
+	s.conn.Fail(err)
+	return s.conn.Err()
+}
+
+// ready tells whether a command may be sent now, and clears away what an abandoned Fetch has left on the way.
+func (s *Session) ready(ctx context.Context) error {
+	if err := s.conn.Err(); err != nil {
+		return err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return s.settle(ctx)
+}
+
+// exchange sends a command of our own and reads up to its end. data gets each untagged response that is no status;
+// it may read the response's tokens. The error is that of the session; a refusal is a status.
+func (s *Session) exchange(ctx context.Context, command string, data func(*response) error) (status, error) {
+	if err := s.ready(ctx); err != nil {
+		return status{}, err
+	}
+	defer s.conn.Watch(ctx)()
+	return s.simple(command, data)
+}
+
+// simple is exchange for a session that is not open yet, or not any more.
+func (s *Session) simple(command string, data func(*response) error) (status, error) {
+	tag := s.newTag()
+	s.conn.Trace("C", tag+" "+command)
+	if err := s.send(tag + " " + command + "\r\n"); err != nil {
+		return status{}, err
+	}
+	for {
+		resp, err := s.read()
+		if err != nil {
+			return status{}, err
+		}
+		if resp.tag == tag {
+			s.learnCode(resp.status)
+			return resp.status, nil
+		}
+		if err := s.note(resp); err != nil {
+			return status{}, err
+		}
+		if data != nil && resp.tag == "*" && !isStatus(resp.word) {
+			if err := data(resp); err != nil {
+				return status{}, s.broken(err)
+			}
+		}
+	}
+}
+
+// note takes to heart what the server may say at any time (RFC 9051, section 7). The error is that of the session.
+func (s *Session) note(resp *response) error {
+	switch {
+	case resp.tag != "*":
+		return nil // the end of a command that nobody waits for
+	case resp.word == "BYE":
+		if s.leaving {
+			return nil
+		}
+		return s.broken(migrate.Errorf(migrate.Unavailable, "the server ends the session: %s", resp.status))
+	case isStatus(resp.word):
+		s.learnCode(resp.status)
+	case resp.word == "CAPABILITY":
+		var words []string
+		for {
+			t, err := s.in.next()
+			if err != nil {
+				return s.broken(err)
+			}
+			if t.kind == tokenEnd {
+				break
+			}
+			words = append(words, string(t.text))
+		}
+		s.setCapabilities(words)
+	case s.view != nil:
+		if err := s.view.note(resp, s.in); err != nil {
+			return s.broken(err)
+		}
+	}
+	return nil
+}
+
+// learnCode keeps what a response code tells about the session.
+func (s *Session) learnCode(st status) {
+	if st.code == "CAPABILITY" {
+		s.setCapabilities(strings.Fields(st.args))
+	}
+	if s.view != nil {
+		if renumbered := s.view.learn(st); renumbered {
+			s.broken(errRenumbered)
+		}
+	}
+}
+
+var errRenumbered = migrate.Errorf(migrate.Unavailable, "the server has numbered the messages anew (UIDVALIDITY has changed); the mailbox has to be read from its beginning")
+
+// refused tells an error that is a refusal, which leaves the session alive, from one that ended it.
+func (s *Session) alive(err error) bool {
+	return s.conn.Err() == nil && !errors.Is(err, context.Canceled)
+}
