@@ -91,6 +91,8 @@ func Join(base, letters string) string { return base + infoMark + letters }
 // Split gives base name and flag letters of a file name; a file in new/ has no letters.
 func Split(name string) (base, letters string) {
 	base, info, _ := strings.Cut(name, ":")
-	letters, _ = strings.CutPrefix(info, "2,")
-	return base, letters
+	if letters, ok := strings.CutPrefix(info, "2,"); ok {
+		return base, letters
+	}
+	return base, ""
 }
