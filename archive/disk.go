@@ -1,0 +1,157 @@
+package archive
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"postcask/migrate"
+)
+
+// A disk makes the file system calls that decide whether mail is safe. It is the seam where tests let the n-th call
+// fail and stop the clock.
+type disk struct {
+	fault func(op, name string) error // asked before each call; an error is what the call then gives
+	now   func() time.Time
+	host  string // made fit for file names
+	pid   int
+}
+
+func (d *disk) before(op, name string) error {
+	if d.fault == nil {
+		return nil
+	}
+	return d.fault(op, name)
+}
+
+// create makes a new file in dir, mode 0600 whatever the umask.
+func (d *disk) create(dir *folder, name string) (*os.File, error) {
+	if err := d.before("create", name); err != nil {
+		return nil, dir.broken("create", name, err)
+	}
+	f, err := dir.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, dir.broken("create", name, err)
+	}
+	if err := f.Chmod(0o600); err != nil {
+		return nil, dir.broken("create", name, errors.Join(err, f.Close(), dir.root.Remove(name)))
+	}
+	return f, nil
+}
+
+func (d *disk) writeAt(f *os.File, p []byte, at int64) error {
+	err := d.before("write", f.Name())
+	if err == nil {
+		_, err = f.WriteAt(p, at)
+	}
+	return broken("write", f.Name(), err)
+}
+
+func (d *disk) truncate(f *os.File, size int64) error {
+	err := d.before("truncate", f.Name())
+	if err == nil {
+		err = f.Truncate(size)
+	}
+	return broken("truncate", f.Name(), err)
+}
+
+func (d *disk) sync(f *os.File) error {
+	err := d.before("sync", f.Name())
+	if err == nil {
+		err = f.Sync()
+	}
+	return broken("sync", f.Name(), err)
+}
+
+// syncDir makes the names in dir durable. Windows has no such call and needs none.
+func (d *disk) syncDir(dir *folder) error {
+	if err := d.before("syncdir", dir.name); err != nil {
+		return dir.broken("sync", "", err)
+	}
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	f, err := dir.root.Open(".")
+	if err != nil {
+		return dir.broken("sync", "", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return dir.broken("sync", "", err)
+	}
+	return nil
+}
+
+// rename moves a file below dir; both names are relative to it.
+func (d *disk) rename(dir *folder, from, to string) error {
+	err := d.before("rename", from)
+	if err == nil {
+		err = dir.root.Rename(from, to)
+	}
+	if err != nil {
+		return dir.broken("rename", from, err)
+	}
+	return nil
+}
+
+// replace writes a small file of dir beside, syncs it, renames it into place, and syncs dir.
+func (d *disk) replace(dir *folder, name string, text []byte) error {
+	beside := ".postcask-" + word() + ".tmp" // no mailbox is called so, and nobody else's file
+	f, err := d.create(dir, beside)
+	if err != nil {
+		return err
+	}
+	err = d.writeAt(f, text, 0)
+	if err == nil {
+		err = d.sync(f)
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = d.rename(dir, beside, name)
+	}
+	if err != nil {
+		_ = dir.root.Remove(beside) // the first error is the one to tell
+		return err
+	}
+	return d.syncDir(dir)
+}
+
+// word gives a random word of lower-case letters and digits.
+func word() string {
+	var b [5]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return strings.ToLower(base32.HexEncoding.EncodeToString(b[:]))
+}
+
+func (f *folder) broken(op, name string, err error) error {
+	return broken(op, path.Join(f.name, name), err)
+}
+
+// broken words an error of the file system: what was done, where, and the cause, with a kind where it has one.
+func broken(op, where string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var known *migrate.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	var inner *fs.PathError
+	if errors.As(err, &inner) {
+		err = inner.Err
+	}
+	err = fmt.Errorf("%s %q: %w", op, where, err)
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return &migrate.Error{Kind: migrate.Refused, Err: err, Hint: "make room on the disk and run the same command again; it goes on from there"}
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return &migrate.Error{Kind: migrate.Refused, Err: err, Hint: "see who owns the archive and whether the disk can be written"}
+	}
+	return err
+}

@@ -1,0 +1,150 @@
+package archive
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"postcask/migrate"
+)
+
+// A Format tells how an archive lays out its mail.
+type Format string
+
+// The formats.
+const (
+	Maildir Format = "maildir" // one Maildir for each mailbox
+	Mbox    Format = "mbox"    // one mboxrd file for each mailbox
+)
+
+// Names in the archive.
+const (
+	ownDir        = ".postcask"
+	manifestFile  = "archive.json"
+	indexFile     = "index.db"
+	lockFile      = "lock"
+	quarantineDir = "quarantine"
+)
+
+const (
+	formatName    = "postcask archive"
+	formatVersion = 1
+)
+
+// A manifest is archive.json.
+type manifest struct {
+	Format   string    `json:"format"`
+	Version  int       `json:"version"`
+	ID       string    `json:"id"`
+	Layout   Format    `json:"layout"`
+	Created  time.Time `json:"created"`
+	MadeFrom string    `json:"made_from"`
+}
+
+// Detect tells whether dir is an archive of ours, of any version, by its archive.json alone.
+func Detect(dir string) bool {
+	_, err := readManifest(dir)
+	return err == nil || migrate.HintOf(err) == newerHint
+}
+
+const (
+	missingHint = "give the directory of an archive; backup makes a new one"
+	newerHint   = "it was written by a newer postcask; use that one"
+	damagedHint = "doctor --rebuild makes the index anew from the mail itself"
+)
+
+func readManifest(dir string) (manifest, error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		if err == nil {
+			err = errors.New("not a directory")
+		}
+		return manifest{}, &migrate.Error{Kind: migrate.Damaged, Err: broken("open archive", dir, err), Hint: missingHint}
+	}
+	m, err := parseManifest(dir)
+	var told *migrate.Error
+	switch {
+	case err == nil:
+		return m, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return m, &migrate.Error{Kind: migrate.Damaged, Err: fmt.Errorf("%q is no archive: no %s/%s", dir, ownDir, manifestFile), Hint: missingHint}
+	case errors.As(err, &told):
+		return m, err
+	}
+	return m, &migrate.Error{Kind: migrate.Damaged, Err: fmt.Errorf("%q: %s: %w", dir, manifestFile, err), Hint: damagedHint}
+}
+
+func parseManifest(dir string) (m manifest, err error) {
+	top, err := openFolder(dir)
+	if err != nil {
+		return m, err
+	}
+	defer top.close()
+	own, err := top.sub(ownDir)
+	if err != nil {
+		return m, err
+	}
+	defer own.close()
+	f, err := own.open(manifestFile, os.O_RDONLY)
+	if err != nil {
+		return m, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return m, err
+	}
+	switch {
+	case m.Format != formatName:
+		return m, fmt.Errorf("format is %.80q, not %q", m.Format, formatName)
+	case m.Version > formatVersion:
+		return m, &migrate.Error{Kind: migrate.Damaged, Err: fmt.Errorf("%q is an archive of version %d, and this program knows %d", dir, m.Version, formatVersion), Hint: newerHint}
+	case m.Version < 1 || m.ID == "" || m.Layout != Maildir && m.Layout != Mbox:
+		return m, fmt.Errorf("version %d, id %.80q, layout %.80q", m.Version, m.ID, m.Layout)
+	}
+	return m, nil
+}
+
+func (d *disk) writeManifest(own *folder, m manifest) error {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return d.replace(own, manifestFile, append(text, '\n'))
+}
+
+// claim makes sure that a new archive may be made in dir: it is missing, or empty but for what a Create that was cut
+// off, or the file system itself, put there.
+func claim(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return broken("open", dir, err)
+	}
+	for _, e := range entries {
+		if e.Name() == ownDir && e.IsDir() {
+			_, err := os.Lstat(filepath.Join(dir, ownDir, manifestFile))
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			return migrate.Errorf(migrate.Unsafe, "%q is an archive already", dir)
+		}
+		if e.Name() != "lost+found" {
+			return &migrate.Error{
+				Kind: migrate.Unsafe,
+				Err:  fmt.Errorf("%q is neither empty nor an archive", dir),
+				Hint: "give a new or an empty directory",
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package archive
+
+import (
+	"errors"
+	"hash/maphash"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"postcask/archive/maildir"
+)
+
+// strayed remembers under which names the files of a Maildir lie, for when they are not under the one that the index
+// expects: a mail reader sets flags by renaming. Few octets a file are kept, since a mailbox may hold many.
+type strayed struct {
+	at    [2]time.Time      // when cur and new were last changed before they were read; zero where that was just now
+	infos map[uint64]string // directory and what follows the base name, by hash of the base name
+}
+
+var readable = [...]string{"cur", "new"}
+
+var baseSeed = maphash.MakeSeed()
+
+func baseHash(base string) uint64 { return maphash.String(baseSeed, base) }
+
+// find gives the present path, relative to the Maildir, of the file with this base name. Both directories are read
+// again only when they have changed since the last time; the caller holds the box's mutex.
+func (s *strayed) find(dir *folder, base string) (string, bool, error) {
+	var at [2]time.Time
+	for i, name := range readable {
+		info, err := dir.root.Lstat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", false, dir.broken("look at", name, err)
+		}
+		at[i] = info.ModTime()
+	}
+	if s.infos == nil || at != s.at {
+		infos := map[uint64]string{}
+		interned := map[string]string{}
+		err := eachFile(dir, func(where, name string) error {
+			base, _ := maildir.Split(name)
+			info := where + "/" + name[len(base):]
+			if have, ok := interned[info]; ok {
+				info = have
+			} else {
+				interned[info] = info
+			}
+			infos[baseHash(base)] = info
+			return nil
+		})
+		if err != nil {
+			return "", false, err
+		}
+		s.at, s.infos = at, infos
+		if settled := time.Now().Add(-2 * time.Second); at[0].After(settled) || at[1].After(settled) {
+			s.at = [2]time.Time{} // another change in the same tick of the clock would not show
+		}
+	}
+	info, ok := s.infos[baseHash(base)]
+	if !ok {
+		return "", false, nil
+	}
+	return info[:len("cur/")] + base + info[len("cur/"):], true, nil
+}
+
+// eachFile calls do for every file in cur and new of a Maildir.
+func eachFile(dir *folder, do func(where, name string) error) error {
+	for _, where := range readable {
+		sub, err := dir.sub(where)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = eachEntry(sub, func(e fs.DirEntry) error {
+			if e.Name()[0] == '.' {
+				return nil
+			}
+			return do(where, e.Name())
+		})
+		if err = errors.Join(err, sub.close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachEntry calls do for every entry of a directory, in no order, a bounded number at a time.
+func eachEntry(dir *folder, do func(e fs.DirEntry) error) (err error) {
+	f, err := dir.root.OpenFile(".", os.O_RDONLY, 0)
+	if err != nil {
+		return dir.broken("read", "", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	for {
+		entries, err := f.ReadDir(500)
+		for _, e := range entries {
+			if err := do(e); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return dir.broken("read", "", err)
+		}
+	}
+}
