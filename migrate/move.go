@@ -183,9 +183,9 @@ func (l *lane) recognise(ctx context.Context, d *destination, w *work, messages 
 	return fresh, settled, nil
 }
 
-// flagged tells whether the source knows flags at all; a maildrop does not, and clears none.
+// flagged tells whether the source knows flags at all.
 func (l *lane) flagged() bool {
-	_, flagless := l.source.(interface{ Flagless() })
+	_, flagless := l.source.(Flagless)
 	return !flagless
 }
 

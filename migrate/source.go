@@ -55,6 +55,9 @@ type Statuser interface {
 	Status(ctx context.Context, mbox Path) (Status, error)
 }
 
+// A Flagless source knows no flags (POP3): that its messages come without any says nothing about those of their copies.
+type Flagless interface{ Flagless() }
+
 // A HeaderReader can give a few header fields of messages without their bodies: at least Date, From, To, Subject and
 // Message-ID. Sources may be one.
 type HeaderReader interface {
