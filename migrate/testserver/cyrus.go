@@ -80,7 +80,7 @@ func RunCyrus(dir string, opts CyrusOptions) (*Server, error) {
 		s.addUser("cyrus", Password),
 	)
 	if err == nil {
-		cmd := exec.Command("/usr/sbin/cyrmaster", "-C", imapd, "-M", services, "-p", filepath.Join(dir, "lib", "master.pid"))
+		cmd := supervised("/usr/sbin/cyrmaster", "-C", imapd, "-M", services, "-p", filepath.Join(dir, "lib", "master.pid"))
 		cmd.SysProcAttr = asUser(uint32(uid), uint32(gid))
 		s.process, err = startProcess(dir, cmd, false)
 	}

@@ -32,8 +32,21 @@
 //	func StartPOP3(tb testing.TB, opts ...POP3Options) *POP3    RunPOP3(opts POP3Options) (*POP3, error)
 //
 // An IMAP is go-imap's imapserver over a store of ours that gives back exactly the octets it was given; a POP3 is our
-// own. Both embed Server, and have CreateMailbox, Append, Deliver and the like to fill them and to look inside. Faults
-// (refused APPENDs, connections that break after so many octets) are fields of their options.
+// own. Both embed Server, and have methods to fill them and to look inside. Faults are fields of their options.
+//
+//	func (s *IMAP) CreateMailbox(user, mailbox string, attributes ...string) error   Unicode names, "/" between the parts
+//	func (s *IMAP) Deliver(user, mailbox string, m Mail) (uid uint32, err error)     Mail{UID, Flags, Date, Octets}
+//	func (s *IMAP) Messages(user, mailbox string) ([]Mail, error)
+//	func (s *IMAP) Mailboxes(user string) []string
+//	func (s *IMAP) Subscribe, Subscribed, Attributes, DeleteMailbox, Expunge, SetFlags, Renumber, Commands
+//	func (p *POP3) Deliver(user string, octets []byte) (uidl string)
+//	func (p *POP3) Messages(user string) []POP3Message                               POP3Message{UIDL, Octets}
+//	func (p *POP3) Remove(user, uidl string)
+//	func (p *POP3) Commands() []string
+//
+//	type Fault struct{ AfterReading, AfterWriting int64; Stall bool; Latency time.Duration }
+//	type Faults func(n int) Fault                                                    for the nth connection to a port
+//	func NewFaultyListener(ln net.Listener, faults Faults) net.Listener
 //
 // # Scripted dialogues
 //
@@ -42,6 +55,12 @@
 //
 // A Player says what its script says and compares what the client says; script.go describes the format. It records all
 // that the client sent, and how much of that went in the clear.
+//
+//	type Player struct{ Server; Addr string }
+//	func (p *Player) Received() []byte                          everything, decrypted
+//	func (p *Player) InClear() []byte                           what came outside of TLS
+//	func (p *Player) Connections() (accepted, finished int)
+//	func (p *Player) Err() error                                where clients left the script; fails the test by itself
 //
 // # A second reader
 //

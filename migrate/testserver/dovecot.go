@@ -76,7 +76,7 @@ func RunDovecot(dir string, opts DovecotOptions) (*Server, error) {
 		os.WriteFile(filepath.Join(dir, "masters"), []byte(dovecotUser(opts.MasterUser, opts.MasterPassword)+"\n"), 0o644),
 	)
 	if err == nil {
-		s.process, err = startProcess(dir, exec.Command("dovecot", "-F", "-c", conf), false)
+		s.process, err = startProcess(dir, supervised("dovecot", "-F", "-c", conf), false)
 	}
 	if err != nil {
 		p.release()

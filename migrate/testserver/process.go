@@ -10,13 +10,22 @@ import (
 	"time"
 )
 
-// A process is a server's first process, our child, and leader of the group that its own children belong to. It gets a
-// signal from the kernel when we die, so that nothing outlives a test binary that was killed.
+// A process is a server's first process, our child, and leader of the group that all of the server's belong to. It gets
+// a signal from the kernel when we die, so that nothing outlives a test binary that was killed.
 type process struct {
 	cmd       *exec.Cmd
 	namespace bool          // its death takes everything below it along
 	done      chan struct{} // closed when the first process has been waited for
 	err       error         // what it ended with, once done is closed
+}
+
+// supervisor runs a server and ends its group upon a signal. The server itself could not be told of our death: the kernel
+// forgets to whom it owes that signal when a process sets its user, as Cyrus does.
+const supervisor = `trap 'kill -KILL 0' TERM; "$@" & wait $!`
+
+// supervised makes the command of a server whose processes stay in one group.
+func supervised(name string, args ...string) *exec.Cmd {
+	return exec.Command("/bin/sh", append([]string{"-c", supervisor, "supervisor", name}, args...)...)
 }
 
 // startProcess runs cmd with its outputs appended to dir/log.
@@ -50,20 +59,15 @@ func startProcess(dir string, cmd *exec.Cmd, namespace bool) (*process, error) {
 	return p, nil
 }
 
-// stop ends the process and its group, kindly first, and waits until all are gone.
+// stop ends the process with all others of its group or namespace, and waits until they are gone. It is not kind about
+// it: mail that must outlive the test is no business of a test server.
 func (p *process) stop() error {
 	pid := p.cmd.Process.Pid
 	if p.namespace {
 		signalProcess(pid, syscall.SIGKILL)
-		<-p.done
+		<-p.done // the kernel has ended the others by then
 		return nil
 	}
-	signalProcess(pid, syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(300 * time.Millisecond):
-	}
-	// Mail that must outlive the test is no business of a test server: what lingers over a connection is cut short.
 	for range 1000 {
 		signalProcess(-pid, syscall.SIGKILL)
 		if !groupAlive(pid) {

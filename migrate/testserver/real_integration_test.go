@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -159,45 +158,6 @@ func TestManyInstances(t *testing.T) {
 				})
 			}
 			wg.Wait()
-		})
-	}
-}
-
-// TestStopLeavesNothing looks for processes of a server that has been stopped.
-func TestStopLeavesNothing(t *testing.T) {
-	for _, name := range Named(t) {
-		t.Run(name, func(t *testing.T) {
-			dir, err := os.MkdirTemp("", "postcask-")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer os.RemoveAll(dir)
-			var s *Server
-			switch name {
-			case "dovecot":
-				s, err = RunDovecot(dir, DovecotOptions{})
-			case "cyrus":
-				s, err = RunCyrus(dir, CyrusOptions{})
-			case "courier":
-				s, err = RunCourier(dir, CourierOptions{})
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Users(t, "ann")
-			c := OpenIMAP(t, s, "ann", Password) // a session that is open still
-			if _, err := c.Do("NOOP"); err != nil {
-				t.Error(err)
-			}
-			if err := s.Stop(); err != nil {
-				t.Error(err)
-			}
-			if left := processesNaming(t, dir); left != "" {
-				t.Errorf("left behind: %s", left)
-			}
-			if _, err := net.Dial("tcp", s.IMAPAddr); err == nil {
-				t.Error("the port answers still")
-			}
 		})
 	}
 }
