@@ -1,0 +1,63 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) backupCommand() *cobra.Command {
+	var o struct {
+		runOptions
+		password passwordFlags
+		format   string
+	}
+	cmd := &cobra.Command{
+		Use:   "backup SOURCE ARCHIVE",
+		Short: "Pull mail from a server into an archive",
+		Long: `Pull the mail of an IMAP or POP3 account into an archive, a folder on disk.
+
+The server is only read: not even a \Seen flag changes there. Run it again, by hand or each night, and only what is
+new is fetched. What has gone from the server stays in the archive. A run that was cut off is safe to run again.`,
+		Example: `  postcask backup imaps://me%40old.example@imap.old.example mail
+  postcask backup pop3s://me@pop.old.example mail --format mbox
+  postcask backup imaps://me@imap.old.example/Work mail --since 2y --exclude '\Trash' --exclude Spam
+  postcask backup work: /srv/mail/work --quiet --no-input`,
+		Args: arguments("SOURCE", "ARCHIVE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			if err := o.check(); err != nil {
+				return err
+			}
+			from, err := c.endpoint(args[0], o.allowPlaintext)
+			if err != nil {
+				return err
+			}
+			to, err := c.endpoint(args[1], o.allowPlaintext)
+			if err != nil {
+				return err
+			}
+			if err := wantServer(from, "source", "a backup is made from a server; to send an archive to a server there is postcask restore"); err != nil {
+				return err
+			}
+			if err := wantArchive(to, "destination", "a backup goes to a folder; from server to server there is postcask migrate"); err != nil {
+				return err
+			}
+			source, err := c.server(ctx, "source", from, o.password, o.timeout)
+			if err != nil {
+				return err
+			}
+			store, err := openStore(ctx, to.dir, o.format, from.String(), o.dryRun)
+			if err != nil {
+				return err
+			}
+			err = c.pull(ctx, source, to, store, o.options(from))
+			if store != nil {
+				err = c.keep(err, store.Close())
+			}
+			return err
+		},
+	}
+	o.bind(cmd)
+	cmd.Flags().StringVar(&o.format, "format", "", "how the archive keeps mail, chosen at the first run: maildir (the default) or mbox")
+	o.password.bind(cmd, "source", true)
+	return cmd
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// A cli is what the commands share.
+type cli struct {
+	term       *terminal
+	interrupts *interrupts
+	configFile string
+	// ask prompts for a password; a seam for tests.
+	ask func(ctx context.Context, prompt string) (string, error)
+}
+
+// endpoint reads an argument.
+func (c *cli) endpoint(text string, allowPlaintext bool) (*endpoint, error) {
+	parser := endpoints{allowPlaintext: allowPlaintext, account: func(name string) (*account, error) { return findAccount(c.configFile, name) }}
+	return parser.parse(text)
+}
+
+// server gets a server ready to be opened, and finds its password first: who is asked for one shall not be asked
+// again in the middle of the night.
+func (c *cli) server(ctx context.Context, role string, e *endpoint, flags passwordFlags, timeout time.Duration) (*server, error) {
+	if err := flags.check(role); err != nil {
+		return nil, err
+	}
+	secret := &secret{role: role, end: e, flags: flags, term: c.term, ask: c.ask}
+	s := newServer(e, timeout, secret.get, c.term.log)
+	if _, err := secret.get(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"postcask/migrate"
+)
+
+// A report tells of one run: as JSON lines, as a bar, or as lines.
+type report struct {
+	term                         *terminal
+	command, source, destination string
+	dryRun                       bool
+
+	last   migrate.Progress
+	worked bool      // the ends are open
+	told   time.Time // when the last progress line was printed
+}
+
+// progressPause is the time between two progress lines of JSON.
+const progressPause = time.Second
+
+func (r *report) begin() {
+	r.term.place(r.command + ": connecting")
+	if r.term.json {
+		if !r.term.quiet {
+			r.term.object(startLine{Type: "start", Command: r.command, Source: r.source, Destination: r.destination, DryRun: r.dryRun, Version: version})
+		}
+		return
+	}
+	if r.term.wantsBar() {
+		r.term.showBar(newBar(r.term.stderr))
+	}
+}
+
+// event is told by the engine, by one goroutine at a time.
+func (r *report) event(e migrate.Event) {
+	r.worked = true
+	if e.Type == migrate.EventProgress {
+		r.last = e.Progress
+		r.term.progress(placeOf(r.command, e.Progress), e.Progress)
+	}
+	if r.term.json {
+		r.eventJSON(e)
+		return
+	}
+	switch e.Type {
+	case migrate.EventMailbox:
+		r.mailbox(e)
+	case migrate.EventMessage:
+		r.message(e)
+	case migrate.EventWarning:
+		r.term.warn(errorText(e.Err))
+	case migrate.EventRetry:
+		r.term.note("%v; trying again in %v", e.Err, e.Delay.Round(100*time.Millisecond))
+	}
+}
+
+func (r *report) mailbox(e migrate.Event) {
+	if r.term.quiet || r.term.hasBar() {
+		return
+	}
+	name := fmt.Sprintf("%q", e.Mailbox)
+	if e.Destination != "" && e.Destination != e.Mailbox {
+		name += fmt.Sprintf(" to %q", e.Destination)
+	}
+	r.term.note("%s: %s", name, counted(e.Counts, r.dryRun))
+}
+
+func (r *report) message(e migrate.Event) {
+	where := fmt.Sprintf("%q, %s", e.Mailbox, e.Message.Key)
+	switch e.Outcome {
+	case migrate.Left, migrate.Quarantined:
+		// The error may name the message itself.
+		text := errorText(e.Err)
+		if !strings.Contains(text, where) {
+			text = where + ": " + text
+		}
+		r.term.warn(text + "; " + map[migrate.Outcome]string{migrate.Left: "left behind", migrate.Quarantined: "quarantined"}[e.Outcome])
+	case migrate.Copied, migrate.FlagsUpdated:
+		if r.term.verbose > 0 {
+			text := map[migrate.Outcome]string{migrate.Copied: "copied", migrate.FlagsUpdated: "flags updated"}[e.Outcome]
+			if e.Message.Size >= 0 && e.Outcome == migrate.Copied {
+				text += ", " + octets(e.Message.Size)
+			}
+			if len(e.Dropped) > 0 {
+				text += ", without " + strings.Join(e.Dropped, " ")
+			}
+			r.term.note("%s: %s", where, text)
+		}
+	}
+}
+
+// end prints what a run came to and gives the error to leave with: nil, a verdict, or err told.
+func (r *report) end(sum migrate.Summary, err error) error {
+	r.term.showBar(nil)
+	status := exitStatus(err)
+	if err == nil && (sum.Failed > 0 || sum.Quarantined > 0 || sum.MailboxesFailed > 0) {
+		status = exitIncomplete
+	}
+	hint := migrate.HintOf(err)
+	if err != nil && r.worked && goesOn(status) {
+		if hint != "" {
+			hint += "; "
+		}
+		hint += r.progressHint(sum)
+	}
+	if r.term.json {
+		r.endJSON(sum, status, err, hint)
+	} else if err == nil && !r.term.quiet || err != nil && r.worked && !r.term.quiet {
+		r.term.print(r.summary(sum, err))
+	}
+	switch {
+	case err != nil:
+		r.term.fail(err, hint)
+		return told{err}
+	case status != exitDone:
+		left := sum.Failed + sum.Quarantined
+		r.term.warn(fmt.Sprintf("%s: %s and %s were left behind; run the same command again to try them once more",
+			r.command, plural(left, "message", "messages"), plural(sum.MailboxesFailed, "mailbox", "mailboxes")))
+		return verdict(status)
+	}
+	return nil
+}
+
+// goesOn tells whether running again takes up where a run with this status ended.
+func goesOn(status int) bool {
+	switch status {
+	case exitUnavailable, exitRefused, exitLimit, exitInterrupted:
+		return true
+	}
+	return false
+}
+
+func (r *report) progressHint(sum migrate.Summary) string {
+	total := max(r.last.MessagesTotal, sum.Copied)
+	return fmt.Sprintf("%s of %s have arrived; run the same command again, it goes on from there",
+		humanize.Comma(sum.Copied), plural(total, "new message", "new messages"))
+}
+
+// summary puts a run in one line.
+func (r *report) summary(sum migrate.Summary, err error) string {
+	var b strings.Builder
+	b.WriteString(r.command)
+	switch {
+	case err != nil:
+		b.WriteString(" stopped")
+	case r.dryRun:
+		b.WriteString(" (dry run)")
+	}
+	fmt.Fprintf(&b, ": %s in %s: %s; %v", plural(sum.Messages, "message", "messages"),
+		plural(int64(sum.Mailboxes), "mailbox", "mailboxes"), counted(sum.Counts, r.dryRun), sum.Elapsed.Round(100*time.Millisecond))
+	if rate := perSecond(sum); rate >= 1 && !r.dryRun {
+		fmt.Fprintf(&b, ", %.0f messages/s", rate)
+	}
+	if sum.KeywordsDropped > 0 {
+		fmt.Fprintf(&b, "; %s not kept by the destination", plural(sum.KeywordsDropped, "keyword", "keywords"))
+	}
+	return b.String()
+}
+
+// counted puts counts in words and leaves out what is zero.
+func counted(c migrate.Counts, dryRun bool) string {
+	copied := "copied"
+	if dryRun {
+		copied = "to copy"
+	}
+	text := fmt.Sprintf("%s %s", humanize.Comma(c.Copied), copied)
+	if c.Copied > 0 {
+		text += fmt.Sprintf(" (%s)", octets(c.Octets))
+	}
+	for _, part := range []struct {
+		n    int64
+		name string
+	}{{c.Present, "present"}, {c.Filtered, "filtered"}, {c.Quarantined, "quarantined"}, {c.Failed, "left behind"}, {c.FlagsUpdated, "with new flags"}} {
+		if part.n > 0 {
+			text += fmt.Sprintf(", %s %s", humanize.Comma(part.n), part.name)
+		}
+	}
+	return text
+}
+
+func plural(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return humanize.Comma(n) + " " + many
+}
+
+func perSecond(sum migrate.Summary) float64 {
+	if seconds := sum.Elapsed.Seconds(); seconds > 0 {
+		return float64(sum.Copied) / seconds
+	}
+	return 0
+}

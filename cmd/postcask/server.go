@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"time"
+
+	"postcask/migrate"
+	"postcask/migrate/imap"
+	"postcask/migrate/pop3"
+	"postcask/migrate/wire"
+)
+
+// A server is an account that can be opened, any number of times.
+type server struct {
+	end  *endpoint
+	imap *imap.Account // one of the two
+	pop3 *pop3.Account
+}
+
+func newServer(e *endpoint, timeout time.Duration, password func(context.Context) (string, error), log *slog.Logger) *server {
+	cfg := wire.Config{
+		Host: e.host, Port: e.port, TLS: e.tls, CAFile: e.ca, Pin: e.pin, Timeout: timeout,
+		Auth: e.auth, User: e.user, Authzid: e.authzid, Password: password, Log: log,
+	}
+	if e.protocol == pop3Server {
+		return &server{end: e, pop3: pop3.New(cfg)}
+	}
+	return &server{end: e, imap: imap.New(cfg)}
+}
+
+// source opens the account for reading, down to the mailbox that its URL names.
+func (s *server) source(ctx context.Context) (migrate.Source, error) {
+	if s.pop3 != nil {
+		session, err := s.pop3.Open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return maildrop{session}, nil
+	}
+	session, err := s.imap.Open(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	return scope(session, s.end.mailbox), nil
+}
+
+// sink opens the account for writing.
+func (s *server) sink(ctx context.Context) (migrate.Sink, error) {
+	session, err := s.imap.Open(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	return session, nil
+}
+
+// maildrop makes a POP3 session a migrate.HeaderReader.
+type maildrop struct{ *pop3.Session }
+
+func (m maildrop) Headers(ctx context.Context, _ migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Header, error] {
+	return headersOf(m.Session.Headers(ctx, messages))
+}

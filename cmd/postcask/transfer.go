@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"postcask/archive"
+	"postcask/migrate"
+	"postcask/migrate/ledger"
+)
+
+// A leg is one run of the engine between two ends.
+type leg struct {
+	command             string
+	source, destination *endpoint
+	openSource          func(ctx context.Context) (migrate.Source, error)
+	openSink            func(ctx context.Context) (migrate.Sink, error)
+	ledger              migrate.Ledger
+	options             migrate.Options
+}
+
+// run moves mail over one leg and tells of it. The error is nil, a verdict, or one that was told.
+func (c *cli) run(ctx context.Context, l leg) error {
+	c.interrupts.graceful.Store(true)
+	defer c.interrupts.graceful.Store(false)
+	r := &report{term: c.term, command: l.command, source: l.source.String(), destination: l.destination.String(), dryRun: l.options.DryRun}
+	r.begin()
+	l.options.Stop, l.options.Report = c.interrupts.stop, r.event
+	summary, err := migrate.Run(ctx, migrate.Job{
+		Source: l.source.end("source"), Destination: l.destination.end("destination"),
+		OpenSource: l.openSource, OpenSink: l.openSink, Ledger: l.ledger, Options: l.options,
+	})
+	return r.end(summary, err)
+}
+
+// pull fills an archive from a server.
+func (c *cli) pull(ctx context.Context, from *server, to *endpoint, store *archive.Archive, options migrate.Options) error {
+	l := leg{command: "backup", source: from.end, destination: to, openSource: from.source, options: options}
+	if store != nil {
+		known, err := store.Ledger(ctx, from.end.String())
+		if err != nil {
+			return err
+		}
+		l.ledger, l.openSink = known, func(context.Context) (migrate.Sink, error) { return store.Sink(), nil }
+	}
+	return c.run(ctx, l)
+}
+
+// replay sends what an archive holds to a server. within narrows it to a part of the archive.
+func (c *cli) replay(ctx context.Context, from *endpoint, store *archive.Archive, within migrate.Path, to *server, ledgerFile string, options migrate.Options) error {
+	known, release, err := openLedger(ctx, ledgerFile, "archive "+store.ID(), to.end.String(), options.DryRun)
+	if err != nil {
+		return err
+	}
+	err = c.run(ctx, leg{
+		command: "restore", source: from, destination: to.end,
+		openSource: func(context.Context) (migrate.Source, error) { return scope(store.Source(), within), nil },
+		openSink:   to.sink, ledger: known, options: options,
+	})
+	return c.keep(err, release())
+}
+
+// openLedger opens the ledger between two ends that are no archive of ours, in the file given or, where that is empty,
+// in its usual place, and holds its lock until release. A dry run makes no file and needs none.
+func openLedger(ctx context.Context, file, source, destination string, dryRun bool) (known migrate.Ledger, release func() error, err error) {
+	if file == "" {
+		if file, err = ledger.DefaultPath(source, destination); err != nil {
+			return nil, nil, err
+		}
+	}
+	if dryRun {
+		if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+			return noLedger{}, func() error { return nil }, nil
+		}
+		db, err := ledger.Open(ctx, file, ledger.Options{ReadOnly: true})
+		if err != nil {
+			return nil, nil, fmt.Errorf("ledger %s: %w", file, err)
+		}
+		if known, err = db.Ledger(ctx, source, destination); err != nil {
+			return nil, nil, errors.Join(err, db.Close())
+		}
+		return known, db.Close, nil
+	}
+	unlock, err := ledger.Lock(file + ".lock")
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := ledger.Open(ctx, file, ledger.Options{Create: true})
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("ledger %s: %w", file, err), unlock())
+	}
+	if known, err = db.Ledger(ctx, source, destination); err != nil {
+		return nil, nil, errors.Join(err, db.Close(), unlock())
+	}
+	return known, func() error { return errors.Join(db.Close(), unlock()) }, nil
+}
+
+// openStore opens the archive that mail goes to, and makes it where it is not there yet. In a dry run it is only
+// read, and nil where it is not there.
+func openStore(ctx context.Context, dir, format, madeFrom string, dryRun bool) (*archive.Archive, error) {
+	switch format {
+	case "", string(archive.Maildir), string(archive.Mbox):
+	default:
+		return nil, misuse("", "--format %s is neither maildir nor mbox", format)
+	}
+	if !archive.Detect(dir) {
+		if err := mayBecomeArchive(dir); err != nil || dryRun {
+			return nil, err
+		}
+		if format == "" {
+			format = string(archive.Maildir)
+		}
+		return archive.Create(ctx, dir, archive.Format(format), madeFrom)
+	}
+	store, err := archive.Open(ctx, dir, archive.Options{ReadOnly: dryRun})
+	if err != nil {
+		return nil, err
+	}
+	if format != "" && format != string(store.Format()) {
+		err := misuse("the format of an archive is chosen at its first backup", "%s: this archive is of format %s, not %s", dir, store.Format(), format)
+		return nil, errors.Join(err, store.Close())
+	}
+	return store, nil
+}
+
+// mayBecomeArchive refuses what archive.Create would, so that a dry run tells the same.
+func mayBecomeArchive(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return misuse("", "archive: %w", err)
+	case len(entries) > 0 && !onlyOurs(entries):
+		return &migrate.Error{Kind: migrate.Unsafe, Err: fmt.Errorf("%s: the folder is not empty and is no archive", dir),
+			Hint: "name a new folder for the archive"}
+	}
+	return nil
+}
+
+// onlyOurs tells whether a folder holds nothing but what the making of an archive that was cut off left.
+func onlyOurs(entries []fs.DirEntry) bool {
+	return len(entries) == 1 && entries[0].Name() == ".postcask"
+}
+
+// keep gives what the work came to, now that the tidying up after it came to closing.
+func (c *cli) keep(err, closing error) error {
+	switch {
+	case closing == nil:
+		return err
+	case err == nil || errors.As(err, new(verdict)):
+		return closing
+	}
+	c.term.warn(closing.Error())
+	return err
+}
