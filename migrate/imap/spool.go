@@ -33,7 +33,7 @@ func holdBack(r io.Reader, size int64) (*held, error) {
 
 // spool writes head and all of r to a file that has no name, readable by nobody else. Unless size is -1, so many octets must come.
 func spool(head []byte, r io.Reader, size int64) (*held, error) {
-	file, err := os.CreateTemp("", "postcask-*") // mode 0600
+	file, err := os.CreateTemp("", "postcask-spool-*") // mode 0600
 	if err != nil {
 		return nil, err
 	}
