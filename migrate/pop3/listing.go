@@ -12,7 +12,7 @@ import (
 )
 
 // maildropLimit bounds how many messages a maildrop may hold, and so the memory that a server can take.
-const maildropLimit = 2_000_000
+const maildropLimit = 1_000_000
 
 // Messages lists INBOX in the order of the maildrop; it is the same listing for the whole session. A Message has no
 // internal date and no flags, POP3 knows none; its Size is what LIST tells, a hint that some servers get wrong. Those
@@ -110,7 +110,7 @@ func (s *Session) uidls(count int) (uidls []string, odd string, err error) {
 	uidls = make([]string, count)
 	err = s.list("UIDL", maildropLimit+1, func(line string) {
 		number, rest, ok := numbered(line)
-		if seen.see(number, ok) {
+		if seen.see(number, ok) && usable(rest) { // no other is kept: a server could make them long
 			uidls[number-1] = strings.Clone(rest)
 		}
 	})

@@ -26,17 +26,15 @@ type maildrop struct {
 	gone    map[int]bool             // vanished since the listing
 }
 
-// newMaildrop names what can be named by UIDL: those that keep to RFC 1939, section 7, and that only one message has.
+// newMaildrop names what can be named by UIDL: by one that is not empty and that only one message has.
 func newMaildrop(sizes []int64, uidls []string) *maildrop {
 	d := &maildrop{
 		sizes: sizes, names: uidls,
 		byOther: map[string]int{}, exact: map[int]migrate.Identity{}, twins: map[migrate.Digest]int{}, gone: map[int]bool{},
 	}
 	for i, uidl := range uidls {
-		if usable(uidl) {
+		if uidl != "" {
 			d.byUIDL = append(d.byUIDL, int32(i+1))
-		} else {
-			uidls[i] = ""
 		}
 	}
 	slices.SortFunc(d.byUIDL, func(a, b int32) int {
@@ -46,7 +44,7 @@ func newMaildrop(sizes []int64, uidls []string) *maildrop {
 	return d
 }
 
-// usable tells whether a UIDL is one: 1 to 70 octets from 0x21 to 0x7E.
+// usable tells whether a UIDL is one: 1 to 70 octets from 0x21 to 0x7E (RFC 1939, section 7).
 func usable(uidl string) bool {
 	return len(uidl) >= 1 && len(uidl) <= 70 && strings.IndexFunc(uidl, func(r rune) bool { return r < 0x21 || r > 0x7e }) < 0
 }

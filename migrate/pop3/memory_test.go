@@ -5,14 +5,41 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"postcask/migrate"
 )
 
+const heapLimit = 16 << 20
+
+// watchHeap looks at the heap until it is asked for the largest size there was.
+func watchHeap() (peak func() uint64) {
+	stop, most := make(chan struct{}), make(chan uint64)
+	go func() {
+		var highest uint64
+		var now runtime.MemStats
+		for {
+			select {
+			case <-stop:
+				most <- highest
+				return
+			case <-time.After(time.Millisecond):
+				runtime.ReadMemStats(&now)
+				highest = max(highest, now.HeapAlloc)
+			}
+		}
+	}()
+	return func() uint64 {
+		close(stop)
+		return <-most
+	}
+}
+
 // A message of 200 MB passes, read and skipped and named by its digest, while the heap stays below 16 MB.
 func TestLargeMessageInConstantMemory(t *testing.T) {
-	const size, limit = 200_000_000, 16 << 20
+	const size = 200_000_000
 	line := bytes.Repeat([]byte("0123456789abcdef"), 4<<10)
 	line = append(line[:len(line)-2], "\r\n"...)
 	cfg, _ := serve(t, func(s *server) error {
@@ -33,22 +60,7 @@ func TestLargeMessageInConstantMemory(t *testing.T) {
 		return s.play(bye...)
 	})
 	s := openAt(t, cfg)
-	stop, peak := make(chan struct{}), make(chan uint64)
-	go func() {
-		var most uint64
-		var now runtime.MemStats
-		for {
-			select {
-			case <-stop:
-				peak <- most
-				return
-			default:
-				runtime.ReadMemStats(&now)
-				most = max(most, now.HeapAlloc)
-				runtime.Gosched()
-			}
-		}
-	}()
+	peak := watchHeap()
 	var octets int64
 	for m, err := range s.Messages(t.Context(), migrate.Inbox) {
 		if err != nil {
@@ -65,13 +77,43 @@ func TestLargeMessageInConstantMemory(t *testing.T) {
 			octets += n
 		}
 	}
-	close(stop)
-	most := <-peak
+	most := peak()
 	if octets < size {
 		t.Errorf("%d octets came, want %d", octets, size)
 	}
-	if most > limit {
-		t.Errorf("the heap grew to %d octets, want at most %d", most, limit)
+	if most > heapLimit {
+		t.Errorf("the heap grew to %d octets, want at most %d", most, heapLimit)
 	}
 	t.Logf("%d octets twice, peak heap %d", octets, most)
+}
+
+// Unique ids of 8 KB each, 80 MB in all, are read and not kept.
+func TestLongUIDLsInConstantMemory(t *testing.T) {
+	const count = 10_000
+	long := bytes.Repeat([]byte("x"), 8000)
+	cfg, _ := serve(t, func(s *server) error {
+		if err := s.play(loggedIn("UIDL", "C: STAT", fmt.Sprintf("S: +OK %d 1", count), "C: LIST", "S: +OK")...); err != nil {
+			return err
+		}
+		for n := range count {
+			s.say(fmt.Sprintf("%d 10\r\n", n+1))
+		}
+		if err := s.play("S: .", "C: UIDL", "S: +OK"); err != nil {
+			return err
+		}
+		for n := range count {
+			s.say(fmt.Sprintf("%d %s\r\n", n+1, long))
+		}
+		return s.play("S: .", "C: RETR 1", "s: +OK\r\na\r\n")
+	})
+	s := openAt(t, cfg)
+	peak := watchHeap()
+	_, err := names(s)
+	most := peak()
+	if err == nil || !strings.Contains(err.Error(), "message 1") {
+		t.Errorf("got %v, want the first RETR to be cut", err)
+	}
+	if most > heapLimit {
+		t.Errorf("the heap grew to %d octets, want at most %d", most, heapLimit)
+	}
 }

@@ -38,6 +38,13 @@ func mail() map[string][]byte {
 	return messages
 }
 
+// mechanisms are what each server offers, beyond what auto takes.
+var mechanisms = map[string][]string{
+	"dovecot": {"user", "plain"},
+	"cyrus":   {"user", "plain", "login", "cram-md5", "scram-sha-256"},
+	"courier": {"user", "plain", "login"},
+}
+
 // configFor gives the way to a server.
 func configFor(t *testing.T, s *testserver.Server, mode wire.TLSMode, auth string) wire.Config {
 	t.Helper()
@@ -105,6 +112,13 @@ func TestRealServers(t *testing.T) {
 					}
 					checkHeaders(t, s, uidls)
 					s.Close()
+				})
+			}
+			for _, auth := range mechanisms[name] {
+				t.Run("auth="+auth, func(t *testing.T) {
+					if _, err := openAt(t, configFor(t, server, wire.StartTLS, auth)).Status(t.Context(), migrate.Inbox); err != nil {
+						t.Error(err)
+					}
 				})
 			}
 			t.Run("empty maildrop", func(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 // quitLimit is how long Close waits for the answer to QUIT.
 const quitLimit = 10 * time.Second
 
-// A Session is one connection to a maildrop, logged in. It is a migrate.Source and a migrate.Statuser. The server locks
+// A Session is one connection to a maildrop, logged in. It is a migrate.Source, a
+// migrate.Statuser and migrate.Flagless. The server locks
 // the maildrop for it and shows it as it was at log-in (RFC 1939, sections 4 and 5): new mail needs a new Session.
 // After a broken connection, and after a context that ended in the middle of something, the Session is dead, and every
 // call returns the first error.
@@ -38,6 +39,7 @@ type Session struct {
 var (
 	_ migrate.Source   = (*Session)(nil)
 	_ migrate.Statuser = (*Session)(nil)
+	_ migrate.Flagless = (*Session)(nil)
 )
 
 // Mailboxes gives INBOX, all that POP3 has. The server is not asked.
@@ -47,6 +49,9 @@ func (s *Session) Mailboxes(ctx context.Context) ([]migrate.Mailbox, error) {
 	}
 	return []migrate.Mailbox{{Path: migrate.Inbox, Subscribed: true}}, nil
 }
+
+// Flagless tells that POP3 knows no flags.
+func (s *Session) Flagless() {}
 
 // Status tells how many messages INBOX holds (STAT: RFC 1939, section 5); POP3 has no more to tell. Any other mailbox
 // does not exist.
