@@ -142,11 +142,7 @@ func broken(op, where string, err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	var inner *fs.PathError
-	if errors.As(err, &inner) {
-		err = inner.Err
-	}
-	err = fmt.Errorf("%s %q: %w", op, where, err)
+	err = fmt.Errorf("%s %q: %w", op, where, systemCause(err))
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return &migrate.Error{Kind: migrate.Refused, Err: err, Hint: "make room on the disk and run the same command again; it goes on from there"}
@@ -154,4 +150,30 @@ func broken(op, where string, err error) error {
 		return &migrate.Error{Kind: migrate.Refused, Err: err, Hint: "see who owns the archive and whether the disk can be written"}
 	}
 	return err
+}
+
+// systemCause gives what the system said, without the operation and the path that the os package adds.
+func systemCause(err error) error {
+	var onPath *fs.PathError
+	var onLink *os.LinkError
+	switch {
+	case errors.As(err, &onPath):
+		err = onPath.Err
+	case errors.As(err, &onLink):
+		err = onLink.Err
+	}
+	if number, ok := err.(syscall.Errno); ok {
+		return diskError(number)
+	}
+	return err
+}
+
+// A diskError is a syscall.Errno that does not pass for a net.Error, and so for trouble that another try may mend.
+type diskError syscall.Errno
+
+func (e diskError) Error() string { return syscall.Errno(e).Error() }
+
+// Is lets errors.Is find the syscall.Errno and what it stands for.
+func (e diskError) Is(target error) bool {
+	return target == syscall.Errno(e) || syscall.Errno(e).Is(target)
 }

@@ -123,7 +123,7 @@ func (s *sink) settle(ctx context.Context) error {
 		return s.at(s.mbox, err)
 	}
 	// From here on it is better to go through with it: an answer that comes too late leaves a question open.
-	err = s.a.disk.before("index", string(s.mbox))
+	err = broken("write", s.a.ownPath(indexFile), s.a.disk.before("index", indexFile))
 	if err == nil {
 		err = s.a.index.AddMessages(context.WithoutCancel(ctx), s.mbox, s.rows, end)
 	}

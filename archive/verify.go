@@ -226,7 +226,9 @@ func (v *verifier) strangers(ctx context.Context, dir *folder, at string) error 
 			v.stray("", place, errors.New("a link, which is not followed"))
 			return nil
 		case v.a.Format() == Mbox && e.Type().IsRegular() && strings.HasSuffix(name, mboxSuffix) && !v.claimed[place]:
-			v.stray("", place, errors.New("no mailbox is kept there"))
+			if info, err := e.Info(); err != nil || info.Size() > 0 { // an empty one may be a mailbox that was about to be made
+				v.stray("", place, errors.New("no mailbox is kept there"))
+			}
 			return nil
 		case !e.IsDir() || name == "tmp":
 			return nil
