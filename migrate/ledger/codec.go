@@ -37,7 +37,7 @@ func decodeFlags(text string) migrate.Flags {
 			names[i] = flagUnescaper.Replace(name)
 		}
 	}
-	return migrate.NewFlags(names...)
+	return names // normalised when they were written
 }
 
 // encodeIdentity gives the two digests as blobs, or NULLs for an identity that is not known.

@@ -37,15 +37,26 @@ func fault(ctx context.Context, doing string, err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return &migrate.Error{Kind: migrate.Locked, Err: fmt.Errorf("%s: %w", doing, err), Hint: lockedHint}
 	case sqlite3.SQLITE_FULL:
-		return fmt.Errorf("%s: %w: %w", doing, syscall.ENOSPC, err)
+		return fmt.Errorf("%s: %w: %w", doing, diskError(syscall.ENOSPC), err)
 	case sqlite3.SQLITE_IOERR:
-		return fmt.Errorf("%s: %w: %w", doing, syscall.EIO, err)
+		return fmt.Errorf("%s: %w: %w", doing, diskError(syscall.EIO), err)
 	case sqlite3.SQLITE_INTERRUPT:
 		if cause := ctx.Err(); cause != nil {
 			return fmt.Errorf("%s: %w", doing, cause)
 		}
 	}
 	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// A diskError is what a system call would have said. A syscall.Errno as it is would pass for a net.Error, and so for
+// something that another try may mend.
+type diskError syscall.Errno
+
+func (e diskError) Error() string { return syscall.Errno(e).Error() }
+
+// Is lets errors.Is find the syscall.Errno, and what that stands for.
+func (e diskError) Is(target error) bool {
+	return target == syscall.Errno(e) || syscall.Errno(e).Is(target)
 }
 
 // codeOf gives the primary code of an error of SQLite, or -1.

@@ -75,6 +75,12 @@ func mailboxID(ctx context.Context, tx *sql.Tx, path migrate.Path) (id int64, er
 const messageColumns = `SELECT m.id, b.path, m.base, m."offset", m.length, m.raw, m.no_newline, m.date, m.zone,
 	m.flags, m.size, m.full, m.trimmed, m.message_id, m.added FROM messages m JOIN mailboxes b ON b.id = m.mailbox`
 
+const (
+	// The index on messages(mailbox) has the rows in the order of IDs; the subquery lets it be used so.
+	messagesQuery = messageColumns + ` WHERE m.mailbox = (SELECT id FROM mailboxes WHERE path = ?) AND m.id > ? ORDER BY m.id LIMIT ?`
+	twinsQuery    = messageColumns + ` WHERE m.trimmed = ? AND b.path = ? ORDER BY m.id`
+)
+
 func scanMessage(rows *sql.Rows) (m Message, err error) {
 	var path, flags string
 	var date sql.NullInt64
@@ -98,15 +104,13 @@ func scanMessage(rows *sql.Rows) (m Message, err error) {
 // Messages yields the messages of a mailbox in the order of their IDs, which is that of their coming. It reads in
 // pages: what is added while it is under way comes too, if it is reached before the end.
 func (db *DB) Messages(ctx context.Context, path migrate.Path) iter.Seq2[Message, error] {
-	// The index on messages(mailbox) has the rows in the order of IDs; the subquery lets it be used so.
-	const query = messageColumns + ` WHERE m.mailbox = (SELECT id FROM mailboxes WHERE path = ?) AND m.id > ? ORDER BY m.id LIMIT ?`
 	return func(yield func(Message, error) bool) {
 		var last int64
 		stream(ctx, db.read, fmt.Sprintf("read the index of %q", path), yield, func(rows *sql.Rows) (Message, error) {
 			m, err := scanMessage(rows)
 			last = m.ID
 			return m, err
-		}, func() (string, []any) { return query, []any{string(path), last, pageRows} })
+		}, func() (string, []any) { return messagesQuery, []any{string(path), last, pageRows} })
 	}
 }
 
@@ -134,7 +138,7 @@ func (db *DB) ByID(ctx context.Context, ids []int64) ([]Message, error) {
 // ByIdentity gives the messages of a mailbox that have this digest of their trimmed form, in the order of their IDs:
 // none, one, or twins.
 func (db *DB) ByIdentity(ctx context.Context, path migrate.Path, trimmed migrate.Digest) ([]Message, error) {
-	messages, err := fill(ctx, db.read, nil, scanMessage, messageColumns+` WHERE m.trimmed = ? AND b.path = ? ORDER BY m.id`,
+	messages, err := fill(ctx, db.read, nil, scanMessage, twinsQuery,
 		[]any{trimmed[:], string(path)})
 	if err != nil {
 		return nil, fault(ctx, fmt.Sprintf("look up a message of %q by digest", path), err)

@@ -67,6 +67,7 @@ CREATE TABLE entries (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX entries_place ON entries (dest, place_validity, place_uid, place_name) WHERE dest IS NOT NULL;
+CREATE INDEX entries_retired ON entries (dest, place_validity, place_uid, place_name) WHERE retired IS NOT NULL;
 
 CREATE TABLE mailboxes (
 	id         INTEGER PRIMARY KEY,
