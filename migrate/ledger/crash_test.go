@@ -33,7 +33,7 @@ func TestATornLogGivesWholeGroups(t *testing.T) {
 	must(t, err)
 	log, err := os.ReadFile(path + "-wal")
 	must(t, err)
-	for cut := before; ; cut += 997 {
+	for cut := before; ; cut += 2999 {
 		cut = min(cut, int64(len(log)))
 		whole := 0
 		for _, end := range ends {
@@ -61,7 +61,7 @@ func TestATornLogGivesWholeGroups(t *testing.T) {
 func TestSeveralGoroutines(t *testing.T) {
 	db := openNew(t)
 	put(t, db, "INBOX")
-	const workers, rounds, each = 6, 8, 10
+	const workers, rounds, each = 6, 4, 10
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var wait sync.WaitGroup

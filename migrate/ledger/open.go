@@ -35,9 +35,9 @@ type DB struct {
 }
 
 // Open opens the database at path. With o.Create a missing one is made, with mode 0600, and its directory synced; its
-// neighbours path-wal and path-shm take its mode. A link in its place is refused. An error is of kind Damaged where
-// the file is missing, is no database or not one of postcask, is shorter than it says, or comes from a newer version; of kind Locked
-// where another process kept it busy. Open does not read the whole file: Check does.
+// neighbours path-wal and path-shm take its mode. A link in its place is refused. An error is of kind Damaged where the
+// file is missing, is no database or not one of postcask, is shorter than it says, or comes from a newer version; of
+// kind Locked where another process kept it busy. Open does not read the whole file: Check does.
 func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	return open(ctx, path, o, busyTimeout)
 }

@@ -17,13 +17,15 @@ import (
 	"postcask/migrate"
 )
 
+const filledRows = 600
+
 // filled gives the path of a closed database with some entries.
 func filled(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "test.db")
 	db, err := Open(t.Context(), path, Options{Create: true})
 	must(t, err)
-	entries, _ := many(2000, "INBOX")
+	entries, _ := many(filledRows, "INBOX")
 	must(t, ledgerOf(t, db).Record(t.Context(), "INBOX", entries))
 	must(t, db.Close())
 	return path
@@ -70,10 +72,13 @@ func TestWhatIsNoLedgerIsRefused(t *testing.T) {
 			must(t, errors.Join(os.Remove(path), os.Symlink(path+".target", path)))
 		}, create: true, says: "a link", hint: "doctor --rebuild"},
 	}
+	whole, err := os.ReadFile(filled(t))
+	must(t, err)
 	for _, test := range tests {
 		for _, o := range []Options{{Create: test.create}, {ReadOnly: true}} {
 			t.Run(fmt.Sprintf("%s, %+v", test.name, o), func(t *testing.T) {
-				path := filled(t)
+				path := filepath.Join(t.TempDir(), "test.db")
+				must(t, os.WriteFile(path, whole, 0o600))
 				test.prepare(t, path)
 				db, err := Open(t.Context(), path, o)
 				if err == nil {
@@ -181,7 +186,7 @@ func TestReadOnlyWhereNothingCanBeWritten(t *testing.T) {
 	db, err := Open(t.Context(), path, Options{ReadOnly: true})
 	must(t, err)
 	must(t, db.Check(t.Context()))
-	same(t, "entries", len(all(t, ledgerOf(t, db).Entries(t.Context(), "INBOX"))), 2000)
+	same(t, "entries", len(all(t, ledgerOf(t, db).Entries(t.Context(), "INBOX"))), filledRows)
 	must(t, db.Close())
 	after, err := os.ReadFile(path)
 	must(t, err)
@@ -212,7 +217,7 @@ func TestABusyDatabaseIsLocked(t *testing.T) {
 	if migrate.KindOf(err) != migrate.Locked || migrate.HintOf(err) == "" {
 		t.Errorf("got %v", err)
 	}
-	same(t, "readers do not wait", len(all(t, ledgerOf(t, db).Entries(t.Context(), "INBOX"))), 2000)
+	same(t, "readers do not wait", len(all(t, ledgerOf(t, db).Entries(t.Context(), "INBOX"))), filledRows)
 	_, err = conn.ExecContext(t.Context(), "ROLLBACK")
 	must(t, err)
 	must(t, ledgerOf(t, db).Record(t.Context(), "INBOX", []migrate.Entry{arrived(1, "A")}))
