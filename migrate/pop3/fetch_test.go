@@ -142,10 +142,14 @@ func TestCloseWithAnswersUnderWay(t *testing.T) {
 		}
 		break
 	}
+	begin := time.Now()
 	for range 2 {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("closing took %v: it waited for the rest", took)
 	}
 	if _, err := names(s); err == nil {
 		t.Error("a closed session lists")

@@ -60,7 +60,7 @@ func (s *Session) login(ctx context.Context) error {
 	}
 	offered := s.capabilities["SASL"]
 	instead := s.userPass
-	if s.isAuto() && s.stamp != "" && s.cfg.Authzid == "" && s.cfg.TLS == wire.Plain && !s.conn.Secure() {
+	if s.isAuto() && s.stamp != "" && s.cfg.Authzid == "" && !s.conn.Secure() {
 		offered, instead = hashed(offered), s.apop
 	}
 	name, client, err := s.cfg.SASL(ctx, s.conn.Secure(), offered)
