@@ -1,0 +1,80 @@
+# make help lists what there is. Everything runs from a clean clone with Go; test and integration install the mail
+# servers they need first, which takes root on Debian.
+
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := build
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postcask
+VERSION := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null || echo development)
+STATICCHECK_VERSION := v0.8.2
+STATICCHECK := $(CACHE)/staticcheck-$(STATICCHECK_VERSION)/staticcheck
+SERVERS := dovecot,cyrus,courier
+FUZZTIME := 30s
+
+# The version is stamped below, from git describe; go's own stamp fails where the checkout belongs to somebody else.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+.PHONY: build
+build: ## build bin/postcask, static and without paths of this machine
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/postcask ./cmd/postcask
+
+.PHONY: test
+test: servers ## all tests, with the race detector, also against Dovecot, Cyrus and Courier
+	POSTCASK_SERVERS=$(SERVERS) go test -race -tags integration -timeout 30m ./...
+
+.PHONY: unit
+unit: ## the tests that need no servers, with the race detector
+	go test -race -timeout 10m ./...
+
+.PHONY: integration
+integration: servers ## all tests against real servers, without the race detector; SERVERS=dovecot picks
+	POSTCASK_SERVERS=$(SERVERS) go test -tags integration -timeout 30m ./...
+
+.PHONY: servers
+servers: ## install the mail servers, unless they are there
+	@.ci/install-servers
+
+.PHONY: check
+check: $(STATICCHECK) ## format, vet, staticcheck, with and without the integration tests
+	@files=$$(gofmt -l cmd migrate archive); if [ -n "$$files" ]; then echo "not formatted (gofmt -w):"; echo "$$files"; exit 1; fi
+	go vet ./...
+	go vet -tags integration ./...
+	$(STATICCHECK) -tags integration ./...
+
+$(STATICCHECK):
+	GOBIN=$(@D) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+
+.PHONY: tree
+tree: ## fail if the work tree holds files that git neither has nor ignores
+	@files=$$(git -c safe.directory='*' ls-files --others --exclude-standard) || exit 1; \
+	if [ -n "$$files" ]; then echo "left behind:"; echo "$$files"; exit 1; fi
+
+.PHONY: cross
+cross: ## compile for the other systems that postcask runs on
+	@for target in linux/arm64 darwin/arm64 windows/amd64 freebsd/amd64; do \
+		echo $$target; CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null ./cmd/postcask || exit 1; \
+	done
+
+.PHONY: demo
+demo: ## show a backup and a restore between servers in memory
+	go run ./migrate/testserver/demo
+
+.PHONY: bench
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+
+.PHONY: fuzz
+fuzz: ## run each fuzz test for FUZZTIME
+	@for package in $$(go list ./...); do \
+		for name in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$name"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+.PHONY: clean
+clean: ## remove what build made
+	rm -rf bin
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
