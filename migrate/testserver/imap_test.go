@@ -152,6 +152,48 @@ func TestIMAPCommands(t *testing.T) {
 	}
 }
 
+// TestIMAPFromWithin changes a mailbox behind the back of a client that has it open.
+func TestIMAPFromWithin(t *testing.T) {
+	s := StartIMAP(t)
+	s.Users(t, "ann")
+	deliver := func() {
+		t.Helper()
+		if _, err := s.Deliver("ann", "INBOX", Mail{Octets: []byte(sampleMail), Date: time.Unix(1e9, 0)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deliver()
+	deliver()
+	c := OpenIMAP(t, s2(s), "ann", Password)
+	before, err := c.Do("EXAMINE INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliver()
+	if err := firstError(s.Expunge("ann", "INBOX", 1), s.SetFlags("ann", "INBOX", 2, `\Flagged`)); err != nil {
+		t.Fatal(err)
+	}
+	reply, err := c.Do("NOOP")
+	if all := strings.Join(reply.Untagged, "\n"); err != nil || !strings.Contains(all, "3 EXISTS") ||
+		!strings.Contains(all, "1 EXPUNGE") || !strings.Contains(all, `\Flagged`) {
+		t.Errorf("NOOP told %q, %v", reply.Untagged, err)
+	}
+	if err := s.Renumber("ann", "INBOX", 100); err != nil {
+		t.Fatal(err)
+	}
+	after, err := c.Do("EXAMINE INBOX")
+	if err != nil || slices.Equal(uidValidity(before), uidValidity(after)) {
+		t.Errorf("UIDVALIDITY %q stays, %v", uidValidity(after), err)
+	}
+	if got, err := c.Messages("INBOX"); err != nil || len(got) != 2 || got[0].UID != 100 || got[1].UID != 101 {
+		t.Errorf("renumbered: %+v, %v", got, err)
+	}
+}
+
+func uidValidity(r Reply) []string {
+	return slices.DeleteFunc(slices.Clone(r.Untagged), func(s string) bool { return !strings.Contains(s, "UIDVALIDITY") })
+}
+
 func TestIMAPFaults(t *testing.T) {
 	s := StartIMAP(t, IMAPOptions{
 		Without:         []string{"UIDPLUS", "LITERAL+"},
