@@ -26,6 +26,8 @@ the config file is written name: or name:Mailbox. Anything else is the path of a
   postcask restore mail imaps://me@imap.new.example`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+
+		SuggestionsMinimumDistance: 2,
 		// With a RunE an unknown command comes here, where an URL with a password in it is not repeated.
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 		Args: unknownCommand,

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -70,7 +71,7 @@ func (s *secret) get(ctx context.Context) (string, error) {
 		return "", context.Cause(ctx)
 	}
 	if err != nil {
-		if migrate.KindOf(err) == migrate.Failed {
+		if !errors.As(err, new(*migrate.Error)) {
 			err = &migrate.Error{Kind: migrate.Auth, Err: err}
 		}
 		return "", err
