@@ -50,7 +50,7 @@ func (p *peer) takeAppends(plus bool, decide func(mbox, body string) string) {
 				}
 				rest = line
 			}
-		case strings.HasPrefix(rest, "UID FETCH "):
+		case rest == "NOOP", strings.HasPrefix(rest, "UID FETCH "):
 			p.say(tag + " OK nothing told")
 		default:
 			p.t.Errorf("client said %q", line)
@@ -319,6 +319,7 @@ func TestAppendKeysWithoutUIDPLUS(t *testing.T) {
 			p.hear()
 			p.say(tag + " OK stored")
 		}
+		p.answer("NOOP", "TAG OK x")
 		p.answer("UID FETCH 5:*", "* 6 FETCH (UID 9 RFC822.SIZE 5)", "* 5 FETCH (RFC822.SIZE 3 UID 8)", "TAG OK x")
 		p.bye()
 	})

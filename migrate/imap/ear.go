@@ -7,6 +7,7 @@ import (
 // An ear hears the server in a goroutine of its own while commands are written.
 type ear struct {
 	s       *Session
+	parcels []*parcel
 	byTag   map[string]*parcel
 	events  chan event
 	quit    chan struct{}
@@ -24,7 +25,7 @@ type event struct {
 
 // listen starts to hear the verdicts of parcels.
 func (s *Session) listen(parcels []*parcel) *ear {
-	e := &ear{s: s, byTag: make(map[string]*parcel, len(parcels)), events: make(chan event, 2*len(parcels)+1),
+	e := &ear{s: s, parcels: parcels, byTag: make(map[string]*parcel, len(parcels)), events: make(chan event, 2*len(parcels)+1),
 		quit: make(chan struct{}), stopped: make(chan struct{}), open: len(parcels)}
 	for _, p := range parcels {
 		e.byTag[p.tag] = p
@@ -114,6 +115,21 @@ func (e *ear) consent(p *parcel) (goOn bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// quiet waits for the verdicts of all parcels before p.
+func (e *ear) quiet(p *parcel) error {
+	for _, before := range e.parcels {
+		if before == p {
+			return nil
+		}
+		for before.verdict == nil {
+			if ev := e.next(); ev.err != nil {
+				return ev.err
+			}
+		}
+	}
+	return nil
 }
 
 // finish waits for the verdicts that are still open, and for the goroutine. Nothing more is heard after an error.

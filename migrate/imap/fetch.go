@@ -79,7 +79,8 @@ func (s *Session) fetch(ctx context.Context, mbox migrate.Path, messages []migra
 // fetchSame fetches messages of one UIDVALIDITY. more is false when the caller has had enough.
 func (s *Session) fetchSame(ctx context.Context, mbox migrate.Path, messages []migrate.Message, item string,
 	yield func(migrate.Fetched, error) bool) (more bool, err error) {
-	if err := s.verify(ctx, mbox, messages[0].Key.Validity); err != nil {
+	newest := slices.MaxFunc(messages, func(a, b migrate.Message) int { return cmp.Compare(a.Key.UID, b.Key.UID) })
+	if err := s.verify(ctx, mbox, newest.Key.Validity, newest.Key.UID); err != nil {
 		return false, err
 	}
 	run := &fetchRun{s: s, item: item, yield: yield, messages: messages,

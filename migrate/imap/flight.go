@@ -117,6 +117,16 @@ func (s *Session) flight(ctx context.Context, uploads []*upload) error {
 func (s *Session) load(parcels []*parcel, ear *ear) error {
 	w := bufio.NewWriterSize(s.conn, 64<<10)
 	for _, p := range parcels {
+		if !p.uploads[0].free {
+			// Its request to go on would follow at the heels of the verdict before it, two small packets that a
+			// server's TCP holds back from one another: asking later is faster.
+			if err := w.Flush(); err != nil {
+				return s.broken(err)
+			}
+			if err := ear.quiet(p); err != nil {
+				return err
+			}
+		}
 		s.conn.Trace("C", fmt.Sprintf("%s APPEND %s, messages: %d", p.tag, p.uploads[0].name, len(p.uploads)))
 		fmt.Fprintf(w, "%s APPEND %s", p.tag, p.uploads[0].name)
 		for _, u := range p.uploads {

@@ -36,7 +36,7 @@ func (s *Session) walk(ctx context.Context, mbox migrate.Path, yield func(migrat
 	defer func() { stop() }()
 	for {
 		if s.view != v { // somebody has opened another mailbox, or this one anew: numbers start over
-			if err := s.verify(ctx, mbox, validity); err != nil {
+			if err := s.verify(ctx, mbox, validity, 0); err != nil {
 				return err
 			}
 			stop()

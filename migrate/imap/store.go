@@ -38,6 +38,9 @@ func (s *Session) findKeys(ctx context.Context, uploads []*upload, before uint32
 	if len(nameless) == 0 || len(nameless) < stored || before == 0 || s.uidNext(uploads[0].path) == 0 {
 		return nil
 	}
+	if _, err := s.exchange(ctx, "NOOP", nil); err != nil { // some servers show what is new only then
+		return err
+	}
 	got := map[uint32]migrate.Message{}
 	if _, err := s.fetchRows(ctx, fmt.Sprintf("UID FETCH %d:* (UID RFC822.SIZE)", before), got); err != nil {
 		return err
@@ -73,7 +76,8 @@ func (s *Session) SetFlags(ctx context.Context, mbox migrate.Path, changes []mig
 	if len(changes) == 0 {
 		return nil
 	}
-	if err := s.enter(ctx, mbox); err != nil {
+	newest := slices.MaxFunc(changes, func(a, b migrate.FlagChange) int { return a.Key.Compare(b.Key) })
+	if err := s.verify(ctx, mbox, newest.Key.Validity, newest.Key.UID); err != nil {
 		return err
 	}
 	groups := map[string][]uint32{}

@@ -128,9 +128,14 @@ func (s *Session) open(ctx context.Context, path migrate.Path) error {
 	return nil
 }
 
-// verify opens path and checks that its messages still have the UIDVALIDITY they were listed with.
-func (s *Session) verify(ctx context.Context, path migrate.Path, validity uint32) error {
-	if err := s.enter(ctx, path); err != nil {
+// verify opens path and checks that its messages still have the UIDVALIDITY they were listed with. A mailbox that was
+// opened before the message of UID newest came is opened anew: some servers would not show it until then.
+func (s *Session) verify(ctx context.Context, path migrate.Path, validity, newest uint32) error {
+	enter := s.enter
+	if s.view != nil && s.view.path == path && s.view.next <= newest {
+		enter = s.open
+	}
+	if err := enter(ctx, path); err != nil {
 		return err
 	}
 	if s.view.validity != validity {
