@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 )
 
 // A Kind sorts errors by what a user, a script or a retry can do about them.
@@ -71,11 +72,17 @@ func KindOf(err error) Kind {
 		}
 		e = told.Err
 	}
-	var network net.Error
-	if errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
 		return Unavailable
 	}
-	return Failed
+	var network net.Error
+	if !errors.As(err, &network) {
+		return Failed
+	}
+	if _, errno := network.(syscall.Errno); errno { // it has the methods, but a disk's trouble is no network's
+		return Failed
+	}
+	return Unavailable
 }
 
 // concerns tells whether any Error along err's chain is as asked.

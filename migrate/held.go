@@ -80,7 +80,7 @@ func (d *destination) make(ctx context.Context, l *lane, mbox Mailbox) error {
 	if d.made || d.makeErr != nil {
 		return nil
 	}
-	if !l.Options.DryRun && !l.existed[d.path] {
+	if !l.Options.DryRun && l.missing(d.path, mbox) {
 		there := mbox
 		there.Path = d.path
 		err := atEnd(l.Destination, l.sink.Create(ctx, there))
@@ -105,7 +105,7 @@ func (d *destination) make(ctx context.Context, l *lane, mbox Mailbox) error {
 func (d *destination) list(ctx context.Context, l *lane) error {
 	d.held, d.unnamed = nil, nil
 	holder, ok := l.sink.(Source)
-	if !ok || !d.doubted && l.existed != nil && !l.existed[d.path] {
+	if !ok || !d.doubted && l.existed != nil && l.existed[d.path] == nil {
 		return nil
 	}
 	var claimed keySet
@@ -147,29 +147,45 @@ func (d *destination) mayHold(m Message) bool {
 	return len(d.held[-1]) > 0
 }
 
-// take finds a message that is the same and that nobody claims, and claims it. Octets decide, so candidates are read.
-func (d *destination) take(ctx context.Context, l *lane, id Identity) (Message, bool, error) {
+// take finds a message that is the same and that nobody claims, and claims it. Octets decide, so candidates are read;
+// among twins the one of the same date and flags is taken, so that a lost ledger does not mix them up.
+func (d *destination) take(ctx context.Context, l *lane, m Message) (Message, bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, size := range [...]int64{id.Size, id.Size - 1, id.Size + 1, id.Size - 2, id.Size + 2, -1} {
-		if err := d.identify(ctx, l, size); err != nil {
-			return Message{}, false, err
-		}
-		for i := 0; i < len(d.held[size]); {
-			m := d.held[size][i]
-			if !m.Identity.Same(id) {
-				i++
-				continue
+	for {
+		bestSize, best, bestLikeness := int64(0), -1, -1
+		for _, size := range [...]int64{m.Identity.Size, m.Identity.Size - 1, m.Identity.Size + 1, m.Identity.Size - 2, m.Identity.Size + 2, -1} {
+			if err := d.identify(ctx, l, size); err != nil {
+				return Message{}, false, err
 			}
-			d.drop(size, i)
-			if d.unnamed[id.Trimmed] > 0 { // this is the one that an entry means without knowing its name
-				d.unnamed[id.Trimmed]--
-				continue
+			for i, candidate := range d.held[size] {
+				if candidate.Identity.Same(m.Identity) && likeness(candidate, m) > bestLikeness {
+					bestSize, best, bestLikeness = size, i, likeness(candidate, m)
+				}
 			}
-			return *m, true, nil
 		}
+		if best < 0 {
+			return Message{}, false, nil
+		}
+		taken := d.held[bestSize][best]
+		d.drop(bestSize, best)
+		if d.unnamed[m.Identity.Trimmed] == 0 {
+			return *taken, true, nil
+		}
+		d.unnamed[m.Identity.Trimmed]-- // this is the one that an entry means without knowing its name
 	}
-	return Message{}, false, nil
+}
+
+// likeness tells how much two copies of one message have in common beyond their octets.
+func likeness(candidate *Message, m Message) int {
+	common := 0
+	if candidate.InternalDate.Unix() == m.InternalDate.Unix() {
+		common += 2
+	}
+	if candidate.Flags.Equal(m.Flags) {
+		common++
+	}
+	return common
 }
 
 func (d *destination) drop(size int64, i int) {

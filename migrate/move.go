@@ -152,7 +152,7 @@ func (l *lane) recognise(ctx context.Context, d *destination, w *work, messages 
 	var entries []Entry
 	var flags []FlagChange
 	for _, m := range known {
-		held, ok, err := d.take(ctx, l, m.Identity)
+		held, ok, err := d.take(ctx, l, m)
 		if err != nil {
 			return nil, settled, atEnd(l.Destination, err)
 		}

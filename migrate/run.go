@@ -77,10 +77,10 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 type run struct {
 	Job
 	began   time.Time
-	limiter *rate.Limiter // nil without a limit
-	existed map[Path]bool // the destination's mailboxes when the run began, by Path; nil where it cannot tell
-	control *lane         // lists, and moves too where there is but one lane
-	jobs    chan *group   // what the other lanes take from
+	limiter *rate.Limiter     // nil without a limit
+	existed map[Path]*Mailbox // the destination's mailboxes when the run began; nil where it cannot tell
+	control *lane             // lists, and moves too where there is but one lane
+	jobs    chan *group       // what the other lanes take from
 	lanes   sync.WaitGroup
 	started int // lanes
 
@@ -187,9 +187,9 @@ func (r *run) open(ctx context.Context) ([]Mailbox, error) {
 		return nil, err
 	}
 	if there != nil {
-		r.existed = map[Path]bool{}
+		r.existed = map[Path]*Mailbox{}
 		for _, mbox := range there {
-			r.existed[mbox.Path] = !mbox.NoSelect
+			r.existed[mbox.Path] = &mbox
 		}
 	}
 	r.Options.Mapping.Bind(mailboxes, there)

@@ -153,6 +153,31 @@ func TestRunIntoAMailboxThatHoldsSome(t *testing.T) {
 	}
 }
 
+func TestRunKeepsTwinsApartWithoutItsLedger(t *testing.T) {
+	from, to := memory.New(), memory.New()
+	for i, flag := range []string{`\Draft`, `\Seen`, `\Flagged`} {
+		from.Put("INBOX", migrate.Message{InternalDate: day.Add(time.Duration(i) * time.Hour), Flags: migrate.NewFlags(flag)}, []byte("twin\r\n"))
+	}
+	mustRun(t, job(from, to, &memory.Ledger{}))
+	to.Renumber("INBOX")
+	reversed := to.Messages("INBOX")
+	to.Remove("INBOX", reversed[0].Key)
+	to.Put("INBOX", reversed[0].Message, reversed[0].Octets) // now the last
+	if summary := mustRun(t, job(from, to, &memory.Ledger{})); summary.Copied != 0 {
+		t.Errorf("%+v", summary)
+	}
+	same(t, to, from)
+}
+
+func TestRunSubscribesToWhatIsThereAlready(t *testing.T) {
+	from, to := memory.New(), memory.New()
+	from.Make(migrate.Mailbox{Path: "INBOX", Subscribed: true})
+	mustRun(t, job(from, to, &memory.Ledger{}))
+	if got := to.Mailboxes()[0]; !got.Subscribed {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestRunFindsTheSameMessageWithoutItsLastLineEnd(t *testing.T) {
 	from, to := memory.New(), memory.New()
 	from.Sizeless = true

@@ -43,10 +43,9 @@ func (r *run) mailbox(ctx context.Context, mbox Mailbox) error {
 	r.update(func() { r.progress.Mailbox = mbox.Path })
 	w.open.Store(1) // the survey itself
 	defer r.finish(ctx, w)
-	selectable, there := r.existed[w.dest]
-	create := !selectable
+	create := r.missing(w.dest, mbox)
 	if mbox.NoSelect {
-		if !there {
+		if create {
 			return r.dispatchWork(ctx, &group{work: w})
 		}
 		return nil
@@ -75,6 +74,12 @@ func (r *run) mailbox(ctx context.Context, mbox Mailbox) error {
 		}
 	}
 	return nil
+}
+
+// missing tells whether the destination lacks what mbox is to become at path: the mailbox, or the subscription to it.
+func (r *run) missing(path Path, mbox Mailbox) bool {
+	there := r.existed[path]
+	return there == nil || there.NoSelect && !mbox.NoSelect || mbox.Subscribed && !there.Subscribed
 }
 
 func (r *run) dispatchWork(ctx context.Context, g *group) error {

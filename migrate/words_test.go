@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
+	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/iotest"
 
@@ -110,6 +114,11 @@ func TestKinds(t *testing.T) {
 	outer := atEnd("source x", &Error{Mailbox: "INBOX", Err: inner})
 	if KindOf(outer) != Auth || outer.Error() != `source x: "INBOX": NO` {
 		t.Errorf("kind %d: %v", KindOf(outer), outer)
+	}
+	full := &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
+	reset := &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	if KindOf(full) != Failed || KindOf(fmt.Errorf("sync: %w", syscall.EIO)) != Failed || KindOf(reset) != Unavailable {
+		t.Error("a disk's trouble is taken for the network's, or the other way round")
 	}
 	if !IsTemporary(io.ErrUnexpectedEOF) || IsTemporary(errors.New("x")) || IsTemporary(nil) {
 		t.Error("what is worth a retry")
