@@ -73,6 +73,11 @@ func (s *sink) Append(ctx context.Context, mbox migrate.Path, m migrate.Message,
 	if err != nil {
 		err = s.at(mbox, err)
 		if unread := (*readError)(nil); errors.As(err, &unread) {
+			if len(s.rows) == 0 { // with nothing pending there is no reason to keep others from the mailbox
+				if undo := s.abandon(); undo != nil {
+					return s.fail(errors.Join(err, undo))
+				}
+			}
 			return err
 		}
 		return s.fail(err)
