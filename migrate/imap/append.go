@@ -195,7 +195,11 @@ func (s *Session) address(ctx context.Context, u *upload, m migrate.Message) err
 	}
 	u.name = name
 	var dropped []string
-	u.flags, dropped = s.view.keepable(m.Flags)
+	var v *view // none where the mailbox did not open: then all flags are tried
+	if s.view != nil && s.view.path == u.path {
+		v = s.view
+	}
+	u.flags, dropped = v.keepable(m.Flags)
 	s.batch.stored[u.place].Dropped = dropped
 	if date, ok := formatDate(m.InternalDate); ok {
 		u.date = `"` + date + `"`

@@ -160,7 +160,9 @@ func (s *Session) login(ctx context.Context, disabled bool) error {
 			return err
 		}
 		if resp.tag == tag {
-			return s.loggedIn("LOGIN", nil, resp.status)
+			st := resp.status
+			st.text = strings.ReplaceAll(st.text, password, "…") // some say back what they did not understand
+			return s.loggedIn("LOGIN", nil, st)
 		}
 	}
 }

@@ -221,6 +221,38 @@ func TestByeIsTold(t *testing.T) {
 	}
 }
 
+func TestSetFlagsOfMany(t *testing.T) {
+	told := 0
+	cfg := serve(t, func(p *peer) {
+		p.greet("")
+		p.examine("SELECT", 90000)
+		for {
+			line := p.hear()
+			tag, rest, _ := strings.Cut(line, " ")
+			if line == "" || rest == "LOGOUT" {
+				return
+			}
+			if len(line) > 8192 {
+				t.Errorf("a line of %d octets", len(line))
+			}
+			told += strings.Count(rest, ",") + 1
+			p.say(tag + " OK x")
+		}
+	})
+	s := open(t, cfg, false)
+	var changes []migrate.FlagChange
+	for i := range 5000 {
+		changes = append(changes, migrate.FlagChange{Key: migrate.Key{Validity: 77, UID: uint32(1 + 17*i)}})
+	}
+	if err := s.SetFlags(t.Context(), "INBOX", changes); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if told != len(changes) {
+		t.Errorf("%d of %d", told, len(changes))
+	}
+}
+
 func TestSetFlagsOnTheWire(t *testing.T) {
 	var stores []string
 	cfg := serve(t, func(p *peer) {

@@ -125,22 +125,21 @@ func (n *names) pathOf(raw, delim string) (path migrate.Path, exact bool) {
 	return path, exact
 }
 
-// rawOf gives the octets that name path on this server. lossy is the readable name where a part had to give way: the
-// delimiter inside a part, of which "_" takes the place.
+// rawOf gives the octets that name path on this server. The delimiter inside a part gives way to "_". That depends on
+// nothing but the path, so that the next run finds what this one has made; only of two paths that would become one in the same
+// run the later is numbered.
 func (n *names) rawOf(path migrate.Path) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if path == migrate.Inbox {
 		return string(path)
 	}
-	if m := n.listed[path]; m != nil {
-		if n.owner[m.raw] == "" {
-			n.owner[m.raw] = path
-		}
-		return m.raw
-	}
 	if raw, ok := n.built[path]; ok {
 		return raw
+	}
+	if m := n.listed[path]; m != nil && !n.taken(m.raw, path) {
+		n.owner[m.raw] = path
+		return m.raw
 	}
 	parts := path.Parts()
 	lossy := false

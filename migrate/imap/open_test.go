@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,10 @@ func TestOpenErrors(t *testing.T) {
 			p.say("* OK [CAPABILITY IMAP4rev1] x")
 			p.answer("LOGIN", "TAG NO [REFERRAL imap://evil.example.net/] go there")
 		}, migrate.Auth, "REFERRAL"},
+		{"saying it back", func(p *peer) {
+			p.say("* OK [CAPABILITY IMAP4rev1] x")
+			p.answer("LOGIN", `TAG BAD what is LOGIN "ada" "secret"?`)
+		}, migrate.Auth, "what is LOGIN"},
 		{"silence", func(p *peer) { p.say("* OK [CAPABILITY IMAP4rev1] x"); p.hear(); p.hear() }, migrate.Unavailable, "no answer for"},
 		{"SCRAM with a wrong end", func(p *peer) {
 			p.say("* OK [CAPABILITY IMAP4rev1 AUTH=SCRAM-SHA-256 SASL-IR] x")
@@ -143,6 +148,8 @@ func TestOpenErrors(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := serve(t, test.script)
 			cfg.Timeout = 500 * time.Millisecond
+			var trace strings.Builder
+			cfg.Log = slog.New(slog.NewTextHandler(&trace, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			began := time.Now()
 			_, err := New(cfg).Open(t.Context(), true)
 			if migrate.KindOf(err) != test.kind || err == nil || !strings.Contains(err.Error(), test.words) {
@@ -150,6 +157,9 @@ func TestOpenErrors(t *testing.T) {
 			}
 			if err != nil && strings.Contains(err.Error(), "secret") {
 				t.Errorf("the password is told: %v", err)
+			}
+			if strings.Contains(trace.String(), "secret") {
+				t.Errorf("the password is traced: %s", &trace)
 			}
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("it took %v", took)

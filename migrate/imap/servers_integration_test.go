@@ -128,11 +128,17 @@ func TestDovecotTakesNamesBelowInbox(t *testing.T) {
 	}
 }
 
+func TestCyrusTakesNamesBelowInbox(t *testing.T) {
+	server := testserver.StartCyrus(t, testserver.CyrusOptions{DotSeparator: true, BelowInbox: true})
+	server.Users(t, "ada")
+	tryNames(t, server)
+}
+
 func tryNames(t *testing.T, server *testserver.Server) {
 	t.Helper()
 	s := open(t, settings(t, server, "ada"), false)
 	wanted := []migrate.Path{"Work/2020/Q1", "Work/2020", "Entwürfe", "日本語/部", "Q&A", "&", "a&AOQ-b", "quo\"te", "wild*card%", "back\\slash", "sp ace", " lead", "trail ",
-		migrate.NewPath("dot.ted"), migrate.NewPath("sla/sh"), "INBOX/child", "😀", "tilde~", "{5}", "x(y)", "[z]"}
+		migrate.NewPath("dot.ted"), migrate.NewPath("sla/sh"), "INBOX/child", "😀", "tilde~", "{x}", "x(y)", "[z]"}
 	taken := map[migrate.Path]bool{}
 	for _, path := range wanted {
 		if err := s.Create(t.Context(), migrate.Mailbox{Path: path, Subscribed: true}); err != nil {

@@ -86,8 +86,12 @@ func (s *Session) read() (*response, error) {
 	if err != nil {
 		return nil, s.broken(err)
 	}
-	if resp.word != "+" { // its text belongs to the log-in
-		s.conn.Trace("S", resp.tag+" "+string(s.in.line))
+	switch {
+	case resp.word == "+":
+	case s.client == nil: // while we log in, a server may say back what it was told
+		s.conn.Trace("S", resp.tag+" "+resp.word)
+	default:
+		s.conn.Trace("S", string(s.in.line))
 	}
 	return resp, nil
 }
@@ -196,7 +200,7 @@ func (s *Session) learnCode(st status) {
 
 var errRenumbered = migrate.Errorf(migrate.Unavailable, "the server has numbered the messages anew (UIDVALIDITY has changed); the mailbox has to be read from its beginning")
 
-// refused tells an error that is a refusal, which leaves the session alive, from one that ended it.
+// alive tells an error that is a refusal, which leaves the session alive, from one that ended it.
 func (s *Session) alive(err error) bool {
-	return s.conn.Err() == nil && !errors.Is(err, context.Canceled)
+	return s.conn.Err() == nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
