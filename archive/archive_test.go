@@ -100,10 +100,12 @@ func TestOpenErrors(t *testing.T) {
 		t.Error(err)
 	}
 	for name, spoil := range map[string]func(t *testing.T, dir string) error{
-		"missing":         func(_ *testing.T, dir string) error { return os.RemoveAll(dir) },
-		"no .postcask":    func(_ *testing.T, dir string) error { return os.RemoveAll(filepath.Join(dir, ".postcask")) },
-		"no archive.json": func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, ".postcask", "archive.json")) },
-		"no index":        func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, ".postcask", "index.db")) },
+		"missing":      func(_ *testing.T, dir string) error { return os.RemoveAll(dir) },
+		"no .postcask": func(_ *testing.T, dir string) error { return os.RemoveAll(filepath.Join(dir, ".postcask")) },
+		"no archive.json": func(_ *testing.T, dir string) error {
+			return os.Remove(filepath.Join(dir, ".postcask", "archive.json"))
+		},
+		"no index": func(_ *testing.T, dir string) error { return os.Remove(filepath.Join(dir, ".postcask", "index.db")) },
 		"torn index": func(_ *testing.T, dir string) error {
 			return os.WriteFile(filepath.Join(dir, ".postcask", "index.db"), []byte("x"), 0o600)
 		},

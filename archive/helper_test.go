@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"postcask/migrate"
+	"postcask/migrate/ledger"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -162,4 +163,16 @@ func files(t *testing.T, dir, pattern string) []string {
 		t.Fatal(err)
 	}
 	return found
+}
+
+func rowsOf(t *testing.T, a *Archive, mbox migrate.Path) []ledger.Message {
+	t.Helper()
+	var rows []ledger.Message
+	for row, err := range a.Index().Messages(t.Context(), mbox) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
