@@ -56,8 +56,8 @@ cross: ## compile for the other systems that postcask runs on
 	done
 
 .PHONY: demo
-demo: ## show a backup and a restore between servers in memory
-	go run ./migrate/testserver/demo
+demo: build ## show a backup and a restore between servers in memory
+	go run ./migrate/testserver/demo bin/postcask
 
 .PHONY: bench
 bench: ## run the benchmarks
