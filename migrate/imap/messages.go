@@ -116,8 +116,8 @@ func (s *Session) rows(ctx context.Context, from, to uint32) ([]migrate.Message,
 		}
 	}
 	rows := make([]migrate.Message, 0, len(got))
-	for _, m := range got {
-		if m.Key.UID != 0 {
+	for number, m := range got {
+		if m.Key.UID != 0 && number >= from && number <= to { // not what is told of others' flags meanwhile
 			rows = append(rows, m)
 		}
 	}

@@ -60,12 +60,34 @@ func TestServersAreStores(t *testing.T) {
 			users++
 			acct := New(settings(t, server, fmt.Sprintf("store%d", users)))
 			return storetest.Store{
-				Open:        func(ctx context.Context) (storetest.Both, error) { return acct.Open(ctx, false) },
+				Open: func(ctx context.Context) (storetest.Both, error) {
+					s, err := acct.Open(ctx, false)
+					if err == nil && server.Name == "cyrus" {
+						return &withoutPercent{s}, nil
+					}
+					return s, err
+				},
 				Keywords:    true,
 				LastLineEnd: server.Name != "courier", // which adds a line end
 			}
 		})
 	})
+}
+
+// withoutPercent spells "%" out in names: Cyrus takes none that holds one.
+type withoutPercent struct{ *Session }
+
+func (w *withoutPercent) Create(ctx context.Context, mbox migrate.Mailbox) error {
+	mbox.Path = migrate.Path(strings.ReplaceAll(string(mbox.Path), "%", " per cent"))
+	return w.Session.Create(ctx, mbox)
+}
+
+func (w *withoutPercent) Mailboxes(ctx context.Context) ([]migrate.Mailbox, error) {
+	mailboxes, err := w.Session.Mailboxes(ctx)
+	for i := range mailboxes {
+		mailboxes[i].Path = migrate.Path(strings.ReplaceAll(string(mailboxes[i].Path), " per cent", "%"))
+	}
+	return mailboxes, err
 }
 
 // TestServersWaysIn logs in by each mechanism over each kind of connection.

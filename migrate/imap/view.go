@@ -149,11 +149,10 @@ func (s *Session) verify(ctx context.Context, path migrate.Path, validity, newes
 func (s *Session) Status(ctx context.Context, mbox migrate.Path) (migrate.Status, error) {
 	if s.view != nil && s.view.path == mbox {
 		err := s.open(ctx, mbox)
-		if err == nil {
-			v := s.view
+		if v := s.view; err == nil && v.next != 0 { // without UIDNEXT the two ways would not agree
 			return migrate.Status{Messages: int64(v.exists), UIDValidity: v.validity, UIDNext: v.next, HighestModSeq: v.modSeq}, nil
 		}
-		if !s.alive(err) {
+		if err != nil && !s.alive(err) {
 			return migrate.Status{}, err
 		}
 	}
