@@ -168,6 +168,40 @@ func TestNewNames(t *testing.T) {
 	}
 }
 
+// A server of IMAP4rev2 alone has names in UTF-8, and the extensions that became part of it.
+func TestNamesOfRev2(t *testing.T) {
+	var said []string
+	cfg := serve(t, func(p *peer) {
+		p.say("* OK [CAPABILITY IMAP4rev2] x")
+		p.answer("LOGIN", "TAG OK [CAPABILITY IMAP4rev2] x")
+		for {
+			tag, rest, _ := strings.Cut(p.hear(), " ")
+			said = append(said, rest)
+			switch word, _, _ := strings.Cut(rest, " "); word {
+			case "", "LOGOUT":
+				return
+			case "NAMESPACE":
+				p.say(`* NAMESPACE (("" "/")) NIL NIL`)
+			case "LIST":
+				p.say(`* LIST (\Subscribed) "/" "Q&-A/ü"`)
+			}
+			p.say(tag + " OK x")
+		}
+	})
+	s := open(t, cfg, false)
+	got, err := s.Mailboxes(t.Context())
+	if diff := cmp.Diff([]migrate.Mailbox{{Path: "Q&-A/ü", Subscribed: true}}, got); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	if err := s.Create(t.Context(), migrate.Mailbox{Path: "ö&"}); err != nil {
+		t.Error(err)
+	}
+	s.Close()
+	if want := []string{"NAMESPACE", listExtended, `CREATE "ö&"`, "LOGOUT"}; !cmp.Equal(want, said) {
+		t.Errorf("client said %q", said)
+	}
+}
+
 func TestListWithoutEnd(t *testing.T) {
 	cfg := serve(t, func(p *peer) {
 		p.greet("")

@@ -114,8 +114,13 @@ func (s *Session) setCapabilities(words []string) {
 	for _, word := range words {
 		name, value, _ := strings.Cut(strings.ToUpper(word), "=")
 		s.caps[strings.ToUpper(word)] = ""
-		if value != "" {
+		if value != "" && name != "AUTH" {
 			s.caps[name] = value
+		}
+	}
+	if s.has("IMAP4REV2") && !s.has("IMAP4REV1") { // these are part of it (RFC 9051, appendix E)
+		for _, name := range []string{"NAMESPACE", "UIDPLUS", "LIST-EXTENDED", "SPECIAL-USE", "LITERAL-", "SASL-IR"} {
+			s.caps[name] = ""
 		}
 	}
 }

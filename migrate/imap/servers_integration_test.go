@@ -5,6 +5,7 @@ package imap
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"postcask/migrate"
 	"postcask/migrate/storetest"
@@ -354,6 +356,58 @@ func keysOf(sent map[migrate.Key]migrate.Message) func(func(migrate.Message) boo
 			}
 		}
 	}
+}
+
+// TestServersTakeManySessions has sessions of one account write and read side by side.
+func TestServersTakeManySessions(t *testing.T) {
+	eachServer(t, func(t *testing.T, server *testserver.Server) {
+		acct := New(settings(t, server, "ada"))
+		var group errgroup.Group
+		for i := range 4 {
+			group.Go(func() error {
+				s, err := acct.Open(t.Context(), false)
+				if err != nil {
+					return err
+				}
+				defer s.Close()
+				path := migrate.Path(fmt.Sprintf("Side/by side %d", i))
+				if err := s.Create(t.Context(), migrate.Mailbox{Path: path, Subscribed: true}); err != nil {
+					return err
+				}
+				for range 3 {
+					for k := range 20 {
+						if err := s.Append(t.Context(), path, migrate.Message{}, textBody(fmt.Sprintf("Subject: %d %d\r\n\r\nx\r\n", i, k))); err != nil {
+							return err
+						}
+					}
+					if _, err := s.Commit(t.Context()); err != nil {
+						return err
+					}
+				}
+				read := 0
+				var all []migrate.Message
+				for m, err := range s.Messages(t.Context(), path) {
+					if err != nil {
+						return err
+					}
+					all = append(all, m)
+				}
+				for f, err := range s.Fetch(t.Context(), path, all) {
+					if err != nil || f.Err != nil {
+						return errors.Join(err, f.Err)
+					}
+					read++
+				}
+				if read != 60 {
+					return fmt.Errorf("%d of 60 in %q", read, path)
+				}
+				return nil
+			})
+		}
+		if err := group.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 const noiseHead = "Subject: noise\r\n\r\n"

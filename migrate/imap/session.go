@@ -204,3 +204,10 @@ var errRenumbered = migrate.Errorf(migrate.Unavailable, "the server has numbered
 func (s *Session) alive(err error) bool {
 	return s.conn.Err() == nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
+
+var (
+	_ migrate.Source   = (*Session)(nil)
+	_ migrate.Sink     = (*Session)(nil)
+	_ migrate.Statuser = (*Session)(nil)
+	_ migrate.Flagger  = (*Session)(nil)
+)
