@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/iotest"
@@ -20,15 +21,14 @@ import (
 
 // faultAt lets the n-th call of the file system fail, counted from 1, and all that follow if it is to be a crash.
 func faultAt(a *Archive, n int, err error, forever bool) (fired func() bool) {
-	count := 0
+	var count atomic.Int64
 	a.disk.fault = func(op, name string) error {
-		count++
-		if count == n || forever && count > n {
+		if at := int(count.Add(1)); at == n || forever && at > n {
 			return err
 		}
 		return nil
 	}
-	return func() bool { return count >= n }
+	return func() bool { return int(count.Load()) >= n }
 }
 
 var scenario = []struct {

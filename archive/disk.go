@@ -101,6 +101,18 @@ func (d *disk) rename(dir *folder, from, to string) error {
 	return nil
 }
 
+// remove takes a file of dir away, if it is there.
+func (d *disk) remove(dir *folder, name string) error {
+	err := d.before("remove", name)
+	if err == nil {
+		err = dir.root.Remove(name)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return dir.broken("remove", name, err)
+	}
+	return nil
+}
+
 // replace writes a small file of dir beside, syncs it, renames it into place, and syncs dir.
 func (d *disk) replace(dir *folder, name string, text []byte) error {
 	beside := ".postcask-" + word() + ".tmp" // no mailbox is called so, and nobody else's file
@@ -116,7 +128,7 @@ func (d *disk) replace(dir *folder, name string, text []byte) error {
 		err = d.rename(dir, beside, name)
 	}
 	if err != nil {
-		_ = dir.root.Remove(beside) // the first error is the one to tell
+		_ = d.remove(dir, beside) // the first error is the one to tell
 		return err
 	}
 	return d.syncDir(dir)

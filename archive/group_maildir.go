@@ -3,7 +3,6 @@ package archive
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"os"
 	"path"
 	"time"
@@ -54,7 +53,11 @@ func (g *maildirGroup) add(ctx context.Context, m migrate.Message, body migrate.
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, f.Close(), g.tmp.root.Remove(unique))
+			err = errors.Join(err, f.Close())
+			if left := d.remove(g.tmp, unique); left != nil {
+				g.a.soil()
+				err = errors.Join(err, left)
+			}
 		}
 	}()
 	g.cursor.reset(d, f, 0)
@@ -137,9 +140,7 @@ func (g *maildirGroup) drop() error {
 		if i < len(g.moved) {
 			name = g.moved[i]
 		}
-		if err := g.dir.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, g.dir.broken("remove", name, err))
-		}
+		errs = append(errs, g.a.disk.remove(g.dir, name))
 	}
 	g.names, g.moved = nil, nil
 	return errors.Join(errs...)
