@@ -57,7 +57,7 @@ new is fetched. What has gone from the server stays in the archive. A run that w
 		},
 	}
 	o.bind(cmd)
-	cmd.Flags().StringVar(&o.format, "format", "", "how the archive keeps mail, chosen at the first run: maildir (the default) or mbox")
+	cmd.Flags().StringVar(&o.format, "format", "", "`FORMAT` of the archive, chosen at the first run: maildir (the default) or mbox")
 	o.password.bind(cmd, "source", true)
 	return cmd
 }

@@ -51,8 +51,8 @@ was moved is never doubled. With --via the mail is backed up into an archive on 
 		},
 	}
 	o.bind(cmd)
-	cmd.Flags().StringVar(&o.via, "via", "", "keep a copy in this archive: a backup, then a restore of it, in one run")
-	cmd.Flags().StringVar(&o.format, "format", "", "how a new archive of --via keeps mail: maildir (the default) or mbox")
+	cmd.Flags().StringVar(&o.via, "via", "", "keep a copy in this `ARCHIVE`: a backup, then a restore of it, in one run")
+	cmd.Flags().StringVar(&o.format, "format", "", "`FORMAT` of a new archive of --via: maildir (the default) or mbox")
 	bindLedger(cmd.Flags(), &o.ledger)
 	o.source.bind(cmd, "source", false)
 	o.destination.bind(cmd, "destination", false)
@@ -60,7 +60,7 @@ was moved is never doubled. With --via the mail is backed up into an archive on 
 }
 
 func bindLedger(flags *pflag.FlagSet, file *string) {
-	flags.StringVar(file, "ledger", "", "the file that remembers what has arrived (default: one for each pair, in the state folder of the user)")
+	flags.StringVar(file, "ledger", "", "`FILE` that remembers what has arrived (default: in the state folder of the user)")
 }
 
 func (c *cli) migrate(ctx context.Context, from, to *endpoint, o *migrateOptions) error {

@@ -41,10 +41,10 @@ func (o *runOptions) bind(cmd *cobra.Command) {
 	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "go the same way, but stop before the first write")
 	o.filter.bind(flags)
 	bindMapping(flags, &o.mapping)
-	flags.IntVar(&o.connections, "connections", defaultConnections, "connections to each IMAP server; POP3 has one")
+	flags.IntVar(&o.connections, "connections", defaultConnections, "`N` connections to each IMAP server; POP3 has one")
 	flags.Var(&o.limitRate, "limit-rate", "octets a second at most, as in 2M")
 	flags.Var(&o.maxBytes, "max-bytes", "stop after so many octets (exit 8); run again to go on")
-	flags.DurationVar(&o.maxDuration, "max-duration", 0, "stop after this time, as in 2h30m (exit 8); run again to go on")
+	flags.DurationVar(&o.maxDuration, "max-duration", 0, "stop after this `TIME`, as in 2h30m (exit 8); run again to go on")
 	bindServer(flags, &o.timeout, &o.allowPlaintext)
 }
 
@@ -58,7 +58,7 @@ func (o *filterOptions) bind(flags *pflag.FlagSet) {
 
 // bindRules adds the two flags that choose mailboxes.
 func bindRules(flags *pflag.FlagSet, rules *[]migrate.Rule) {
-	flags.Var(&ruleValue{rules, false}, "folder", `only folders that match (* ? as in a shell, \Trash for a role) and those below; repeatable, last match wins`)
+	flags.Var(&ruleValue{rules, false}, "folder", `folders that match (with * ?; or \Trash, a role) and those below; repeatable, the last wins`)
 	flags.Var(&ruleValue{rules, true}, "exclude", "not the folders that match; one list with --folder, repeatable")
 }
 
@@ -70,7 +70,7 @@ func bindMapping(flags *pflag.FlagSet, mapping *migrate.Mapping) {
 
 // bindServer adds the flags of a command that talks to a server.
 func bindServer(flags *pflag.FlagSet, timeout *time.Duration, allowPlaintext *bool) {
-	flags.DurationVar(timeout, "timeout", defaultTimeout, "how long a server may be silent while it owes an answer")
+	flags.DurationVar(timeout, "timeout", defaultTimeout, "how long a server may be silent while it owes an answer, a `TIME` as in 90s")
 	flags.BoolVar(allowPlaintext, "allow-plaintext", false, "let tls=none pass for servers beyond this machine")
 }
 

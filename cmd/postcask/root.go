@@ -74,9 +74,9 @@ func (c *cli) bindGlobal(flags *pflag.FlagSet) {
 	flags.CountVarP(&c.term.verbose, "verbose", "v", "a line for each message; twice: the dialogue with the servers")
 	flags.BoolVar(&c.term.json, "json", false, "print results as JSON")
 	flags.BoolVar(&c.term.noInput, "no-input", false, "never ask for anything")
-	flags.StringVar(&c.term.color, "color", "auto", "auto, always or never")
-	flags.StringVar(&c.term.logFile, "log-file", "", "append the dialogue with the servers to this file")
-	flags.StringVar(&c.configFile, "config", "", "config file (default: postcask/config.toml in the config folder of the user)")
+	flags.StringVar(&c.term.color, "color", "auto", "`WHEN`: auto, always or never")
+	flags.StringVar(&c.term.logFile, "log-file", "", "append the dialogue with the servers to this `FILE`")
+	flags.StringVar(&c.configFile, "config", "", "config `FILE` (default: postcask/config.toml in the config folder of the user)")
 }
 
 func unknownCommand(cmd *cobra.Command, args []string) error {

@@ -23,8 +23,8 @@ type passwordFlags struct{ file, command string }
 func (f *passwordFlags) bind(cmd *cobra.Command, role string, only bool) {
 	add := func(prefix string, hidden bool) {
 		file, command := prefix+"password-file", prefix+"password-command"
-		cmd.Flags().StringVar(&f.file, file, "", "read the "+strings.TrimSuffix(prefix, "-")+" password from this file")
-		cmd.Flags().StringVar(&f.command, command, "", "run this by sh -c; what it prints is the "+strings.TrimSuffix(prefix, "-")+" password")
+		cmd.Flags().StringVar(&f.file, file, "", "read the "+strings.TrimSuffix(prefix, "-")+" password from this `FILE`")
+		cmd.Flags().StringVar(&f.command, command, "", "run this `COMMAND` by sh -c; what it prints is the "+strings.TrimSuffix(prefix, "-")+" password")
 		for _, name := range []string{file, command} {
 			flag := cmd.Flags().Lookup(name)
 			flag.Usage = strings.Join(strings.Fields(flag.Usage), " ")

@@ -44,7 +44,7 @@ either side. Give the flags that choose and map mail as the backup had them.`,
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&o.against, "against", "", "a server whose every message has to be in the archive")
+	flags.StringVar(&o.against, "against", "", "a `SERVER` whose every message has to be in the archive")
 	o.filter.bind(flags)
 	bindMapping(flags, &o.mapping)
 	bindServer(flags, &o.timeout, &o.allowPlaintext)
