@@ -328,7 +328,7 @@ func readMaildir(t *testing.T, mailbox, dir string) []letter {
 		for i := range len(info2) {
 			if flag, ok := system[info2[i]]; ok {
 				flags = append(flags, flag)
-			} else {
+			} else if info2[i] != 'P' { // "passed" stands beside the keyword $Forwarded
 				flags = append(flags, keywords[info2[i]])
 			}
 		}

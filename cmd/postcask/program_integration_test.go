@@ -6,14 +6,16 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
+	"time"
 	"unicode/utf16"
 
 	"postcask/migrate/testserver"
@@ -66,12 +68,41 @@ func (p *program) run(t *testing.T, env environment, args ...string) result {
 	cmd.Env = env
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	if cmd.ProcessState == nil {
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), usage.Maxrss * 1024}
+	ended := make(chan struct{})
+	peak := make(chan int64, 1)
+	go func() { peak <- peakMemory(cmd.Process.Pid, ended) }()
+	err := cmd.Wait()
+	close(ended)
+	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
+		t.Fatal(err)
+	}
+	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), <-peak}
+}
+
+// peakMemory gives the most resident memory that a process had, as last seen before it ended. What wait tells would
+// count the memory of this test too, which the process had until it became another program.
+func peakMemory(pid int, ended <-chan struct{}) (octets int64) {
+	for {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err == nil {
+			for line := range strings.Lines(string(status)) {
+				if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+					var kilo int64
+					if _, err := fmt.Sscan(rest, &kilo); err == nil {
+						octets = max(octets, kilo<<10)
+					}
+				}
+			}
+		}
+		select {
+		case <-ended:
+			return octets
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // ok runs a command that has to succeed.
