@@ -61,6 +61,8 @@ func (ca *CA) PEM() []byte {
 type CertificateRequest struct {
 	Names    []string  // host names and addresses, default localhost and 127.0.0.1
 	NotAfter time.Time // default tomorrow
+
+	CommonName string // default "postcask test server"
 }
 
 // Issue signs a certificate with a key of its own.
@@ -71,13 +73,16 @@ func (ca *CA) Issue(req CertificateRequest) (tls.Certificate, error) {
 	if req.NotAfter.IsZero() {
 		req.NotAfter = time.Now().Add(24 * time.Hour)
 	}
+	if req.CommonName == "" {
+		req.CommonName = "postcask test server"
+	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("make the server's key: %w", err)
 	}
 	template := x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
-		Subject:      pkix.Name{CommonName: "postcask test server"},
+		Subject:      pkix.Name{CommonName: req.CommonName},
 		NotBefore:    time.Now().Add(-48 * time.Hour),
 		NotAfter:     req.NotAfter,
 		KeyUsage:     x509.KeyUsageDigitalSignature,

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -95,6 +96,9 @@ func (p *Player) InClear() []byte {
 	return bytes.Clone(p.clear.Bytes())
 }
 
+// Body gives the octets that the script has under a name, nil if it has none.
+func (p *Player) Body(name string) []byte { return bytes.Clone(p.script.bodies[name]) }
+
 // Connections tells how many connections have been accepted, and how many of them went to the end of their steps.
 func (p *Player) Connections() (accepted, finished int) {
 	p.mu.Lock()
@@ -141,7 +145,7 @@ type departure struct {
 }
 
 func (d departure) Error() string {
-	return fmt.Sprintf("script line %d: client said %q, not %q", d.step.line, d.got, d.step.text)
+	return fmt.Sprintf("script %s: client said %q, not %q", d.step.at, d.got, d.step.text)
 }
 
 // playedConn is one connection in the course of its steps.
@@ -205,8 +209,13 @@ func (c *playedConn) do(st step) error {
 	case "TLS":
 		return c.handshake(st.text)
 	case "SLEEP":
-		d, _ := time.ParseDuration(st.text) // checked as it was parsed
-		time.Sleep(d)
+		time.Sleep(st.pause)
+	case "DRIP":
+		return c.drip(st)
+	case "FLOOD":
+		return c.flood(st.text)
+	case "SCRAM":
+		return c.scram(st)
 	case "STALL":
 		_, _ = io.Copy(io.Discard, c.r)
 		return errClosed
@@ -227,6 +236,41 @@ func (c *playedConn) say(text string) error {
 	}
 	_, err = c.conn.Write(octets)
 	return err
+}
+
+func (c *playedConn) drip(st step) error {
+	octets, err := c.player.script.expand(st.text+`\r\n`, c.kept)
+	for i := 0; i < len(octets) && err == nil; i++ {
+		time.Sleep(st.pause)
+		_, err = c.conn.Write(octets[i : i+1])
+	}
+	return err
+}
+
+// flood writes until the client hangs up, or the server stops.
+func (c *playedConn) flood(text string) error {
+	octets, err := c.player.script.expand(text+`\r\n`, c.kept)
+	octets = bytes.Repeat(octets, 1+(64<<10)/len(octets))
+	for err == nil {
+		_, err = c.conn.Write(octets)
+	}
+	return err
+}
+
+// scram answers a client's first message (RFC 5802, section 5): a nonce that goes on from the client's, a salt, and as
+// many rounds as the script says.
+func (c *playedConn) scram(st step) error {
+	words := strings.Fields(c.last)
+	if len(words) == 0 {
+		return departure{st, c.last}
+	}
+	first, err := base64.StdEncoding.DecodeString(words[len(words)-1])
+	_, nonce, found := strings.Cut(string(first), ",r=")
+	if err != nil || !found {
+		return departure{st, c.last}
+	}
+	challenge := fmt.Sprintf("r=%sandmore,s=c2FsdA==,i=%s", nonce, st.text)
+	return c.say("+ " + base64.StdEncoding.EncodeToString([]byte(challenge)) + `\r\n`)
 }
 
 // expect reads lines until one that is not for an ON; a step without a pattern expects none.
@@ -271,12 +315,17 @@ func (c *playedConn) keep(st step) bool {
 // handshake turns the connection into TLS, with a good certificate or one with the named fault.
 func (c *playedConn) handshake(fault string) error {
 	var req CertificateRequest
+	config := &tls.Config{}
 	ca, err := sharedCA()
 	switch fault {
 	case "expired":
 		req.NotAfter = time.Now().Add(-time.Hour)
 	case "other-name":
 		req.Names = []string{"mail.example.net"}
+	case "common-name":
+		req.Names, req.CommonName = []string{}, "127.0.0.1"
+	case "old":
+		config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	case "stranger":
 		ca, err = NewCA()
 	}
@@ -288,7 +337,8 @@ func (c *playedConn) handshake(fault string) error {
 		return err
 	}
 	ahead, _ := c.r.Peek(c.r.Buffered())
-	server := tls.Server(bufferedConn{c.conn, io.MultiReader(bytes.NewReader(ahead), c.conn)}, &tls.Config{Certificates: []tls.Certificate{cert}})
+	config.Certificates = []tls.Certificate{cert}
+	server := tls.Server(bufferedConn{c.conn, io.MultiReader(bytes.NewReader(ahead), c.conn)}, config)
 	if err := server.Handshake(); err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -103,7 +105,8 @@ func TestPlayerTellsDepartures(t *testing.T) {
 }
 
 func TestPlayerBadCertificates(t *testing.T) {
-	for fault, want := range map[string]string{"expired": "expired", "stranger": "unknown authority", "other-name": "mail.example.net"} {
+	for fault, want := range map[string]string{"expired": "expired", "stranger": "unknown authority", "other-name": "mail.example.net",
+		"common-name": "not valid for any names", "old": "protocol version"} {
 		p := Play(t, "TLS "+fault+"\nS: * OK\n")
 		if _, err := DialIMAP(p.Addr, nil, p.ClientTLS()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", fault, err)
@@ -135,9 +138,50 @@ func TestScriptErrors(t *testing.T) {
 		"X: y":       "line 1: unknown step",
 		"ON: a -> b": "ON without =>",
 		"SLEEP long": "invalid duration",
+		"DRIP x y":   "invalid duration",
+		"SCRAM much": "invalid syntax",
+		"INCLUDE no": "no such file",
 	} {
 		if _, err := parseScript(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+func TestPlayerPoursAndDrips(t *testing.T) {
+	p := Play(t, "DRIP 1ms * OK\nFLOOD * more\n")
+	conn, err := net.Dial("tcp", p.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	got := make([]byte, 1<<20)
+	if _, err := io.ReadFull(conn, got); err != nil || !strings.HasPrefix(string(got), "* OK\r\n* more\r\n* more\r\n") {
+		t.Errorf("got %q…, %v", got[:40], err)
+	}
+}
+
+func TestPlayerIncludes(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a.txt": "INCLUDE b.part\nS: <octets mail>and\n", "b.part": "BODY mail\nx\\-\n.\nS: one\nC: two\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := loadScript(filepath.Join(dir, "a.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := s.connections[0]
+	if len(steps) != 3 || steps[1].at != "b.part line 5" || steps[2].at != "line 2" {
+		t.Errorf("steps %+v", steps)
+	}
+	p, err := runScript(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop()
+	if got := string(p.Body("mail")); got != "x" {
+		t.Errorf("body %q", got)
 	}
 }

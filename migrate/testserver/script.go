@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,12 +20,17 @@ import (
 //	C: pattern           expect this line, in any case; "*" is any run of octets, <name> a word to be kept
 //	DATA                 read the literal that the client's last line announced; the rest of that line is the next "C:"
 //	ON: pattern => text  answer such lines with text whenever they come, beside the steps, from here on
-//	TLS                  do the handshake; "TLS expired", "TLS stranger", "TLS other-name" with a certificate to be refused
+//	TLS                  do the handshake; "TLS expired", "TLS stranger", "TLS other-name", "TLS common-name" with
+//	                     a certificate to be refused, "TLS old" in a version to be refused
 //	SLEEP 50ms           wait
 //	STALL                say nothing more, read on until the client hangs up
+//	DRIP 300ms text      say the line one octet at a time, with so much time before each
+//	FLOOD text           say the line again and again until the client hangs up
+//	SCRAM n              answer the client's first message of SCRAM-SHA-256 with a challenge of n rounds
 //	CLOSE                hang up; "RESET" does so with a TCP reset
 //	NEXT                 the steps for the next connection follow
 //	AGAIN                all further connections go as this one does; without it they are closed at once
+//	INCLUDE file         the lines of another file, whose path is relative to this one
 //	BODY name            the lines up to "." alone are octets to be named; a line that ends in \- gets no CRLF
 //
 // In what is said and in bodies \r \n \t \0 \\ \xHH are octets. In what is said <name> is a word kept by a pattern (the
@@ -38,11 +44,12 @@ type script struct {
 }
 
 type step struct {
-	line  int
+	at    string // "line 5"
 	verb  string
 	text  string         // what to say, or the argument
 	match *regexp.Regexp // of C and ON
 	names []string       // that the groups of match are kept under
+	pause time.Duration  // of SLEEP and DRIP
 }
 
 // loadScript reads a script from a file.
@@ -51,15 +58,24 @@ func loadScript(path string) (*script, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := parseScript(string(text))
-	if err != nil {
+	s := newScript()
+	if err := s.parse(string(text), "", filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return s, nil
 }
 
+func newScript() *script {
+	return &script{connections: [][]step{nil}, bodies: make(map[string][]byte)}
+}
+
 func parseScript(text string) (*script, error) {
-	s := &script{connections: [][]step{nil}, bodies: make(map[string][]byte)}
+	s := newScript()
+	return s, s.parse(text, "", ".")
+}
+
+// parse adds what text says. name is that of an included file, with a space behind it, and dir where it lies.
+func (s *script) parse(text, name, dir string) error {
 	lines := bufio.NewScanner(strings.NewReader(text))
 	lines.Buffer(nil, 64<<20)
 	for n := 1; lines.Scan(); n++ {
@@ -68,22 +84,39 @@ func parseScript(text string) (*script, error) {
 			continue
 		}
 		verb, rest, _ := strings.Cut(line, " ")
-		st := step{line: n, verb: verb, text: rest}
+		st := step{at: fmt.Sprintf("%sline %d", name, n), verb: verb, text: rest}
 		switch verb {
-		case "S:", "S~", "DATA", "TLS", "STALL", "CLOSE", "RESET":
+		case "S:", "S~", "DATA", "TLS", "STALL", "CLOSE", "RESET", "FLOOD":
 		case "C:":
 			st.match, st.names = pattern(rest)
 		case "ON:":
 			want, answer, ok := strings.Cut(rest, " => ")
 			if !ok {
-				return nil, fmt.Errorf("line %d: ON without =>", n)
+				return fmt.Errorf("%s: ON without =>", st.at)
 			}
 			st.match, st.names = pattern(want)
 			st.text = answer
-		case "SLEEP":
-			if _, err := time.ParseDuration(rest); err != nil {
-				return nil, fmt.Errorf("line %d: %w", n, err)
+		case "SLEEP", "DRIP":
+			word, text, _ := strings.Cut(rest, " ")
+			pause, err := time.ParseDuration(word)
+			if err != nil {
+				return fmt.Errorf("%s: %w", st.at, err)
 			}
+			st.pause, st.text = pause, text
+		case "SCRAM":
+			if _, err := strconv.Atoi(rest); err != nil {
+				return fmt.Errorf("%s: %w", st.at, err)
+			}
+		case "INCLUDE":
+			path := filepath.Join(dir, rest)
+			more, err := os.ReadFile(path)
+			if err == nil {
+				err = s.parse(string(more), filepath.Base(path)+" ", filepath.Dir(path))
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", st.at, err)
+			}
+			continue
 		case "AGAIN":
 			s.again = true
 			continue
@@ -102,12 +135,12 @@ func parseScript(text string) (*script, error) {
 			s.bodies[rest] = body
 			continue
 		default:
-			return nil, fmt.Errorf("line %d: unknown step %q", n, verb)
+			return fmt.Errorf("%s: unknown step %q", st.at, verb)
 		}
 		last := len(s.connections) - 1
 		s.connections[last] = append(s.connections[last], st)
 	}
-	return s, lines.Err()
+	return lines.Err()
 }
 
 var word = regexp.MustCompile(`<([a-z]+)>`)
