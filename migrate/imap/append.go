@@ -61,6 +61,7 @@ func (s *Session) Append(ctx context.Context, mbox migrate.Path, m migrate.Messa
 	}
 	if n := len(s.batch.waiting); n > 0 && s.batch.waiting[0].path != mbox {
 		if err := s.flush(ctx); err != nil {
+			s.conn.Fail(err)
 			return err
 		}
 	}
@@ -69,17 +70,21 @@ func (s *Session) Append(ctx context.Context, mbox migrate.Path, m migrate.Messa
 	u.place, u.path = place, mbox
 	if err := s.address(ctx, u, m); err != nil {
 		if !s.alive(err) {
+			s.batch.stored = s.batch.stored[:place]
 			return err
 		}
 		s.batch.stored[place].Err = err
 		return s.readOut(u)
 	}
 	if u.stream != nil {
-		if err := s.flush(ctx); err != nil {
-			return err
+		err := s.flush(ctx)
+		if err == nil {
+			s.batch.waiting = []*upload{u}
+			err = s.flush(ctx)
 		}
-		s.batch.waiting = []*upload{u}
-		if err := s.flush(ctx); err != nil {
+		if err != nil {
+			s.batch.waiting, s.batch.stored = nil, s.batch.stored[:place]
+			s.conn.Fail(err) // what is known of the messages before it is lost
 			return err
 		}
 		return s.readOut(u)
@@ -87,7 +92,10 @@ func (s *Session) Append(ctx context.Context, mbox migrate.Path, m migrate.Messa
 	s.batch.waiting = append(s.batch.waiting, u)
 	s.batch.octets += u.size
 	if s.batch.octets >= batchOctets || len(s.batch.waiting) >= batchMessages {
-		return s.flush(ctx)
+		if err := s.flush(ctx); err != nil {
+			s.conn.Fail(err)
+			return err
+		}
 	}
 	return nil
 }
@@ -234,10 +242,13 @@ func (s *Session) makeMissing(ctx context.Context, path migrate.Path, raw string
 // more, each alone; where the mailbox was missing it is made first.
 func (s *Session) flush(ctx context.Context) error {
 	uploads := s.batch.waiting
-	s.batch.waiting, s.batch.octets = nil, 0
 	if len(uploads) == 0 {
 		return nil
 	}
+	if err := s.ready(ctx); err != nil {
+		return err // they go on waiting: a Commit with another context may send them yet
+	}
+	s.batch.waiting, s.batch.octets = nil, 0
 	before := s.uidNext(uploads[0].path)
 	if err := s.flight(ctx, uploads); err != nil {
 		return err
@@ -256,7 +267,6 @@ func (s *Session) flush(ctx context.Context) error {
 			}
 		}
 		u.again, u.alone = true, true
-		s.batch.stored[u.place].Err = nil
 		again = append(again, u)
 	}
 	if len(again) > 0 {

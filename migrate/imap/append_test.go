@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -142,6 +143,8 @@ func TestAppendOnTheWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Close()
+	finished(cfg)
 	slices.Sort(commands)
 	commands = slices.Compact(commands) // the empty message is asked about twice
 	want := []string{`APPEND "INBOX" (\Seen had new) " 3-Feb-2001 04:05:06 -0330" {3+}`, `APPEND "INBOX" {0+}`, `APPEND "INBOX" ~{3+}`}
@@ -151,7 +154,6 @@ func TestAppendOnTheWire(t *testing.T) {
 	if diff := cmp.Diff([]string{`\Odd`, "b[ad]", "other", "umlaut\u00e4"}, stored[0].Dropped); diff != "" {
 		t.Error(diff)
 	}
-	s.Close()
 }
 
 func TestAppendSourceFails(t *testing.T) {
@@ -286,10 +288,11 @@ func TestAppendTryCreate(t *testing.T) {
 		t.Fatal(err)
 	}
 	stored, err := s.Commit(t.Context())
+	s.Close()
+	finished(cfg)
 	if err != nil || stored[0].Err != nil || stored[0].Key != (migrate.Key{Validity: 9, UID: 4}) || !made {
 		t.Error(stored, err, made)
 	}
-	s.Close()
 }
 
 func TestAppendUIDs(t *testing.T) {
@@ -336,5 +339,42 @@ func TestAppendKeysWithoutUIDPLUS(t *testing.T) {
 	want := []migrate.Stored{{Key: migrate.Key{Validity: 77, UID: 8}}, {Key: migrate.Key{Validity: 77, UID: 9}}}
 	if diff := cmp.Diff(want, stored); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Who is interrupted may finish the group in hand: nothing of it was lost, and nothing is called stored that was not sent.
+func TestCommitAfterInterrupt(t *testing.T) {
+	sent := 0
+	cfg := serve(t, func(p *peer) {
+		p.greet("LITERAL+")
+		p.takeAppends(true, func(command, body string) string {
+			if body != "" {
+				sent++
+			}
+			return ""
+		})
+	})
+	s := open(t, cfg, false)
+	ctx, cancel := context.WithCancel(t.Context())
+	for _, body := range []string{"one", "two"} {
+		if err := s.Append(ctx, "INBOX", migrate.Message{}, textBody(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	if err := s.Append(ctx, "INBOX", migrate.Message{}, textBody("three")); !errors.Is(err, context.Canceled) {
+		t.Errorf("append: %v", err)
+	}
+	if stored, err := s.Commit(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("commit: %v, %v", stored, err)
+	}
+	stored, err := s.Commit(t.Context())
+	if err != nil || len(stored) != 2 || stored[0].Err != nil || stored[1].Err != nil {
+		t.Errorf("commit: %v, %v", stored, err)
+	}
+	s.Close()
+	finished(cfg)
+	if sent != 2 {
+		t.Errorf("%d messages were sent", sent)
 	}
 }

@@ -199,6 +199,9 @@ func (s *Session) judge(p *parcel) {
 		}
 		return
 	}
+	for _, u := range p.uploads {
+		s.batch.stored[u.place].Err = nil
+	}
 	if st.code != "APPENDUID" { // RFC 4315, section 3
 		return
 	}

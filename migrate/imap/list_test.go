@@ -119,6 +119,8 @@ func TestRawNamesGoBack(t *testing.T) {
 			t.Errorf("%q: %+v, %v", m.Path, status, err)
 		}
 	}
+	s.Close()
+	finished(cfg)
 	for _, raw := range raws {
 		quoted, _ := quote(raw)
 		if !strings.Contains(strings.Join(heard, "\n")+"\n", quoted+"\n") {
@@ -197,6 +199,7 @@ func TestNamesOfRev2(t *testing.T) {
 		t.Error(err)
 	}
 	s.Close()
+	finished(cfg)
 	if want := []string{"NAMESPACE", listExtended, `CREATE "ö&"`, "LOGOUT"}; !cmp.Equal(want, said) {
 		t.Errorf("client said %q", said)
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,14 +50,25 @@ func serve(t *testing.T, script func(*peer)) wire.Config {
 			conn.Close()
 		}
 	}()
-	t.Cleanup(func() {
+	end := func() {
 		listener.Close()
 		<-done
-	})
+	}
+	t.Cleanup(end)
+	port := listener.Addr().(*net.TCPAddr).Port
+	playing.Store(port, end)
 	return wire.Config{
-		Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, TLS: wire.Plain, Timeout: 10 * time.Second,
+		Host: "127.0.0.1", Port: port, TLS: wire.Plain, Timeout: 10 * time.Second,
 		User: "ada", Password: func(context.Context) (string, error) { return "secret", nil },
 	}
+}
+
+var playing sync.Map // port to what ends the script
+
+// finished waits for the script behind cfg to end: then what it noted can be looked at.
+func finished(cfg wire.Config) {
+	end, _ := playing.LoadAndDelete(cfg.Port)
+	end.(func())()
 }
 
 // say sends lines, each with CRLF.

@@ -248,6 +248,7 @@ func TestSetFlagsOfMany(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
+	finished(cfg)
 	if told != len(changes) {
 		t.Errorf("%d of %d", told, len(changes))
 	}
@@ -278,6 +279,7 @@ func TestSetFlagsOnTheWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
+	finished(cfg)
 	want := []string{`UID STORE 2:3 FLAGS.SILENT ($x \Seen)`, `UID STORE 1,4 FLAGS.SILENT ()`}
 	for i := range stores {
 		stores[i] = strings.Replace(stores[i], `(\Seen $x)`, `($x \Seen)`, 1)
