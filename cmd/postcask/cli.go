@@ -31,5 +31,8 @@ func (c *cli) server(ctx context.Context, role string, e *endpoint, flags passwo
 	if _, err := secret.get(ctx); err != nil {
 		return nil, err
 	}
+	if plainTLS(e) {
+		c.term.note("%s: without TLS, everyone on the way can read password and mail", e)
+	}
 	return s, nil
 }

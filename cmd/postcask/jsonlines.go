@@ -136,13 +136,13 @@ func (r *report) eventJSON(e migrate.Event) {
 	}
 }
 
-func (r *report) endJSON(sum migrate.Summary, status int, err error, hint string) {
+func (r *report) summaryLine(sum migrate.Summary, status int, err error, hint string) summaryLine {
 	line := summaryLine{Type: "summary", Exit: status, Command: r.command, Source: r.source, Destination: r.destination, DryRun: r.dryRun,
 		Summary: sum, Seconds: thousandths(sum.Elapsed.Seconds()), MessagesPerSecond: thousandths(perSecond(sum))}
 	if err != nil {
 		line.Type, line.Message, line.Hint = "error", errorText(err), hint
 	}
-	r.term.object(line)
+	return line
 }
 
 func thousandths(x float64) float64 { return math.Round(x*1000) / 1000 }

@@ -25,7 +25,7 @@ type mailboxRow struct {
 type listing interface {
 	mailbox(mailboxRow)
 	message(messageRow)
-	end()
+	end(err error) // why it ended early, or nil
 }
 
 func (c *cli) newListing(e *endpoint, messages bool) listing {
@@ -100,7 +100,7 @@ func (l *tableListing) message(m messageRow) {
 	l.row(string(l.at), id, m.shownDate(), number(m.Size), strings.Join(m.Flags, " "), from, subject)
 }
 
-func (l *tableListing) end() {
+func (l *tableListing) end(error) {
 	if l.table != nil {
 		l.table.Flush()
 	}
@@ -147,7 +147,12 @@ func (l *jsonListing) close() {
 	}
 }
 
-func (l *jsonListing) end() {
+// end closes the document; one that was cut short stays open, and what follows begins on a line of its own.
+func (l *jsonListing) end(err error) {
+	if err != nil {
+		fmt.Fprintln(l.term.stdout)
+		return
+	}
 	l.close()
 	fmt.Fprintln(l.term.stdout, "]}")
 }

@@ -99,13 +99,14 @@ func archiveCounts(store *archive.Archive) counter {
 }
 
 // list goes through the mailboxes and shows them.
-func (c *cli) list(ctx context.Context, e *endpoint, source migrate.Source, count counter, o *listOptions) error {
+func (c *cli) list(ctx context.Context, e *endpoint, source migrate.Source, count counter, o *listOptions) (err error) {
 	mailboxes, err := source.Mailboxes(ctx)
 	if err != nil {
 		return err
 	}
 	filter := migrate.Filter{Rules: o.rules}
 	show := c.newListing(e, o.messages)
+	defer func() { show.end(err) }()
 	for _, mbox := range mailboxes {
 		if !filter.Mailbox(mbox) {
 			continue
@@ -125,7 +126,6 @@ func (c *cli) list(ctx context.Context, e *endpoint, source migrate.Source, coun
 			}
 		}
 	}
-	show.end()
 	return nil
 }
 

@@ -95,6 +95,17 @@ func (r *report) message(e migrate.Event) {
 	}
 }
 
+// renamed tells of mailboxes that the destination names otherwise: worth knowing, and nothing wrong.
+func (r *report) renamed(lines []string) {
+	for _, line := range lines {
+		if r.term.json && !r.term.quiet {
+			r.term.object(troubleLine{Type: "warning", Message: line})
+		} else if !r.term.json {
+			r.term.note("%s", line)
+		}
+	}
+}
+
 // end prints what a run came to and gives the error to leave with: nil, a verdict, or err told.
 func (r *report) end(sum migrate.Summary, err error) error {
 	r.term.showBar(nil)
@@ -110,7 +121,7 @@ func (r *report) end(sum migrate.Summary, err error) error {
 		hint += r.progressHint(sum)
 	}
 	if r.term.json {
-		r.endJSON(sum, status, err, hint)
+		r.term.object(r.summaryLine(sum, status, err, hint))
 	} else if err == nil && !r.term.quiet || err != nil && r.worked && !r.term.quiet {
 		r.term.print(r.summary(sum, err))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"log/slog"
 	"time"
@@ -53,6 +54,15 @@ func (s *server) sink(ctx context.Context) (migrate.Sink, error) {
 		return nil, err
 	}
 	return session, nil
+}
+
+// renamed tells of mailboxes that the server has under another name than they were asked for.
+func (s *server) renamed() []string {
+	var lines []string
+	for _, r := range s.imap.RenamedMailboxes() {
+		lines = append(lines, fmt.Sprintf("%q is called %q at the destination, since a name there cannot be as it was", r.Path, r.Name))
+	}
+	return lines
 }
 
 // maildrop makes a POP3 session a migrate.HeaderReader.

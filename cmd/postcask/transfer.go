@@ -20,6 +20,8 @@ type leg struct {
 	openSink            func(ctx context.Context) (migrate.Sink, error)
 	ledger              migrate.Ledger
 	options             migrate.Options
+	renamed             func() []string                        // what the destination names otherwise; may be nil
+	record              func(status int, summary []byte) error // keeps how it ended; may be nil
 }
 
 // run moves mail over one leg and tells of it. The error is nil, a verdict, or one that was told.
@@ -33,7 +35,16 @@ func (c *cli) run(ctx context.Context, l leg) error {
 		Source: l.source.end("source"), Destination: l.destination.end("destination"),
 		OpenSource: l.openSource, OpenSink: l.openSink, Ledger: l.ledger, Options: l.options,
 	})
-	return r.end(summary, err)
+	if l.renamed != nil {
+		r.renamed(l.renamed())
+	}
+	ended := r.end(summary, err)
+	if l.record != nil {
+		if err := l.record(exitStatus(ended), encoded(r.summaryLine(summary, exitStatus(ended), err, ""))); err != nil {
+			c.term.warn(err.Error())
+		}
+	}
+	return ended
 }
 
 // pull fills an archive from a server.
@@ -45,6 +56,15 @@ func (c *cli) pull(ctx context.Context, from *server, to *endpoint, store *archi
 			return err
 		}
 		l.ledger, l.openSink = known, func(context.Context) (migrate.Sink, error) { return store.Sink(), nil }
+	}
+	if store != nil && !options.DryRun {
+		id, err := store.Index().StartRun(ctx, ledger.Run{Command: l.command, Source: from.end.String(), Destination: to.String()})
+		if err != nil {
+			return err
+		}
+		l.record = func(status int, summary []byte) error { // also after an interrupt
+			return store.Index().EndRun(context.WithoutCancel(ctx), id, status, string(summary))
+		}
 	}
 	return c.run(ctx, l)
 }
@@ -58,7 +78,7 @@ func (c *cli) replay(ctx context.Context, from *endpoint, store *archive.Archive
 	err = c.run(ctx, leg{
 		command: "restore", source: from, destination: to.end,
 		openSource: func(context.Context) (migrate.Source, error) { return scope(store.Source(), within), nil },
-		openSink:   to.sink, ledger: known, options: options,
+		openSink:   to.sink, ledger: known, options: options, renamed: to.renamed,
 	})
 	return c.keep(err, release())
 }
