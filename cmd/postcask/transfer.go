@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"postcask/archive"
 	"postcask/migrate"
@@ -161,9 +162,10 @@ func mayBecomeArchive(dir string) error {
 	return nil
 }
 
-// onlyOurs tells whether a folder holds nothing but what the making of an archive that was cut off left.
+// onlyOurs tells whether a folder holds nothing but what the making of an archive that was cut off left, or the making
+// of a file system.
 func onlyOurs(entries []fs.DirEntry) bool {
-	return len(entries) == 1 && entries[0].Name() == ".postcask"
+	return !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != ".postcask" && e.Name() != "lost+found" })
 }
 
 // keep gives what the work came to, now that the tidying up after it came to closing.
