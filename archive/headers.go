@@ -13,29 +13,22 @@ import (
 // longestHeader is how many octets of a header Headers gives at most.
 const longestHeader = 256 << 10
 
-// A Header is the header of one message, in wire form, with the empty line that ends it if that is within 256 KB.
-type Header struct {
-	Message migrate.Message // as it was asked for
-	Octets  []byte          // valid until the next step of the loop
-	Err     error           // why it cannot be read
-}
-
-// Headers yields the headers of the given messages, as many as are there, in the order in which they lie on disk. The
-// octets are not verified, since the digest covers the whole message. An error beside a Header ends the sequence.
-func (a *Archive) Headers(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[Header, error] {
-	return func(yield func(Header, error) bool) {
+// Headers yields the headers of the given messages, as many as are there, in the order in which they lie on disk.ir Octets
+// are valid until the next step of the loop, and not verified, since the digest covers the whole message. An error beside a Header ends the sequence.
+func (s *source) Headers(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Header, error] {
+	return func(yield func(migrate.Header, error) bool) {
 		var buf []byte
-		err := a.each(ctx, mbox, messages, func(shelf *shelf, m migrate.Message, row ledger.Message, err error) bool {
+		err := s.a.each(ctx, mbox, messages, func(shelf *shelf, m migrate.Message, row ledger.Message, err error) bool {
 			if err == nil {
 				buf, err = shelf.header(row, buf[:0])
 			}
 			if err != nil {
-				return yield(Header{Message: m, Err: damage(row, err)}, nil)
+				return yield(migrate.Header{Message: m, Err: damage(row, err)}, nil)
 			}
-			return yield(Header{Message: m, Octets: buf}, nil)
+			return yield(migrate.Header{Message: m, Octets: buf}, nil)
 		})
 		if err != nil {
-			yield(Header{}, a.at(mbox, err))
+			yield(migrate.Header{}, s.a.at(mbox, err))
 		}
 	}
 }

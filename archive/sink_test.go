@@ -186,7 +186,7 @@ func TestHeaders(t *testing.T) {
 		want := []string{"A: b\r\n\r\n", "A: b\r\n", "\r\n", "", "A: b\n\n", all[5][:4097], long[:longestHeader]}
 		store(t, a, "INBOX", all...)
 		var got []string
-		for h, err := range a.Headers(t.Context(), "INBOX", held(t, a, "INBOX")) {
+		for h, err := range a.Source().(migrate.HeaderReader).Headers(t.Context(), "INBOX", held(t, a, "INBOX")) {
 			if err = errors.Join(err, h.Err); err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -73,6 +75,14 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 	return r.summary, cmp.Or(context.Cause(ctx), err, r.haltReason)
 }
 
+// A Panic is what Run panics with when one of its goroutines did.
+type Panic struct {
+	Value any
+	Stack []byte // of that goroutine
+}
+
+func (p *Panic) String() string { return fmt.Sprint(p.Value) }
+
 // run is the state of one Run.
 type run struct {
 	Job
@@ -83,6 +93,9 @@ type run struct {
 	jobs    chan *group       // what the other lanes take from
 	lanes   sync.WaitGroup
 	started int // lanes
+
+	panics   sync.Once
+	panicked *Panic
 
 	mu           sync.Mutex
 	destinations map[Path]*destination
@@ -141,6 +154,9 @@ func (r *run) all(ctx context.Context) error {
 	err := r.survey(ctx)
 	close(r.jobs)
 	r.lanes.Wait()
+	if r.panicked != nil {
+		panic(r.panicked) // where the caller can recover from it
+	}
 	return err
 }
 
@@ -231,6 +247,14 @@ func (r *run) startLane(ctx context.Context) {
 	r.lanes.Go(func() {
 		l := r.newLane()
 		defer l.close()
+		defer func() {
+			if value := recover(); value != nil {
+				r.panics.Do(func() { r.panicked = &Panic{Value: value, Stack: debug.Stack()} })
+				r.cancel(Errorf(Failed, "internal error: %v", value))
+				for range r.jobs { // nobody else may be left to take them
+				}
+			}
+		}()
 		for g := range r.jobs {
 			if r.isHalted() || ctx.Err() != nil {
 				continue // what is not begun is left for the next run

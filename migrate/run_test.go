@@ -429,6 +429,23 @@ func (a *allergic) Append(ctx context.Context, path migrate.Path, m migrate.Mess
 	return a.Session.Append(ctx, path, m, migrate.Body{Reader: strings.NewReader(string(octets)), Size: body.Size})
 }
 
+func TestRunPanicsWhereItsCallerCanRecover(t *testing.T) {
+	for _, lanes := range []int{1, 3} {
+		from, to := filled(), memory.New()
+		to.Refuse = func(migrate.Message, []byte) error { panic("a bug") }
+		j := job(from, to, &memory.Ledger{})
+		j.Options.Lanes = lanes
+		func() {
+			defer func() {
+				if got := fmt.Sprint(recover()); got != "a bug" {
+					t.Errorf("%d lanes: recovered %s", lanes, got)
+				}
+			}()
+			migrate.Run(t.Context(), j)
+		}()
+	}
+}
+
 func TestRunGivesUpOnADeadServer(t *testing.T) {
 	from, to := filled(), memory.New()
 	j := job(from, to, &memory.Ledger{})

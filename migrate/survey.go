@@ -11,6 +11,7 @@ import (
 const (
 	groupMessages = 200
 	groupOctets   = 8 << 20
+	groupSeconds  = 5 // at the rate that the user allows
 	lookupBatch   = 1000
 )
 
@@ -262,11 +263,15 @@ func (r *run) cut(w *work, f found) []*group {
 		groups = append(groups, &group{work: w, flags: f.flags[:n]})
 		f.flags = f.flags[n:]
 	}
+	bound := int64(groupOctets)
+	if limit := r.Options.LimitRate; limit > 0 { // a group shall not take long, so that the run can be interrupted
+		bound = min(bound, limit*groupSeconds)
+	}
 	var octets int64
 	for first, i := 0, 0; i < len(f.fresh); i++ {
 		octets += max(f.fresh[i].Size, 0)
 		last := i+1 == len(f.fresh)
-		if last || i+1-first == groupMessages || octets+max(f.fresh[i+1].Size, 0) > groupOctets {
+		if last || i+1-first == groupMessages || octets+max(f.fresh[i+1].Size, 0) > bound {
 			groups = append(groups, &group{work: w, messages: f.fresh[first : i+1]})
 			r.update(func() {
 				r.progress.MessagesTotal += int64(i + 1 - first)

@@ -35,7 +35,7 @@ func listMessages(ctx context.Context, source migrate.Source, mbox migrate.Path,
 	batch := make([]migrate.Message, 0, headerBatch)
 	flush := func() error {
 		rows := make(map[migrate.Key]messageRow, len(batch))
-		for header, err := range headers(ctx, source, mbox, batch) {
+		for header, err := range source.(migrate.HeaderReader).Headers(ctx, mbox, batch) {
 			if err != nil {
 				return err
 			}

@@ -22,7 +22,11 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer, ask f
 	defer term.close()
 	defer func() {
 		if fault := recover(); fault != nil {
-			status = term.fault(fault, debug.Stack())
+			stack := debug.Stack()
+			if elsewhere, ok := fault.(*migrate.Panic); ok {
+				stack = elsewhere.Stack
+			}
+			status = term.fault(fault, stack)
 		}
 	}()
 	ctx, interrupts := catchSignals(ctx, term)

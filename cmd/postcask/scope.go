@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"iter"
 
 	"postcask/migrate"
@@ -51,37 +50,7 @@ func (s *scoped) Status(ctx context.Context, mbox migrate.Path) (migrate.Status,
 	return migrate.Status{Messages: -1}, nil
 }
 
-// Headers yields header fields where the source can give them alone, else by reading the start of each message.
+// Headers yields header fields as the source does.
 func (s *scoped) Headers(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Header, error] {
-	return headers(ctx, s.Source, mbox, messages)
-}
-
-// headers yields the header fields of messages of any source.
-func headers(ctx context.Context, source migrate.Source, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Header, error] {
-	if reader, ok := source.(migrate.HeaderReader); ok {
-		return reader.Headers(ctx, mbox, messages)
-	}
-	return headersOf(source.Fetch(ctx, mbox, messages))
-}
-
-// headerLimit bounds what is read of one header.
-const headerLimit = 256 << 10
-
-// headersOf keeps the start of what is fetched.
-func headersOf(fetched iter.Seq2[migrate.Fetched, error]) iter.Seq2[migrate.Header, error] {
-	return func(yield func(migrate.Header, error) bool) {
-		for got, err := range fetched {
-			if err != nil {
-				yield(migrate.Header{}, err)
-				return
-			}
-			header := migrate.Header{Message: got.Message, Err: got.Err}
-			if got.Err == nil {
-				header.Octets, header.Err = io.ReadAll(io.LimitReader(got.Body, headerLimit))
-			}
-			if !yield(header, nil) {
-				return
-			}
-		}
-	}
+	return s.Source.(migrate.HeaderReader).Headers(ctx, mbox, messages)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"iter"
 	"log/slog"
 	"time"
 
@@ -38,7 +37,7 @@ func (s *server) source(ctx context.Context) (migrate.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		return maildrop{session}, nil
+		return session, nil
 	}
 	session, err := s.imap.Open(ctx, true)
 	if err != nil {
@@ -63,11 +62,4 @@ func (s *server) renamed() []string {
 		lines = append(lines, fmt.Sprintf("%q is called %q at the destination, since a name there cannot be as it was", r.Path, r.Name))
 	}
 	return lines
-}
-
-// maildrop makes a POP3 session a migrate.HeaderReader.
-type maildrop struct{ *pop3.Session }
-
-func (m maildrop) Headers(ctx context.Context, _ migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Header, error] {
-	return headersOf(m.Session.Headers(ctx, messages))
 }

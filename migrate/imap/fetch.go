@@ -33,19 +33,12 @@ func (s *Session) Fetch(ctx context.Context, mbox migrate.Path, messages []migra
 	return s.fetch(ctx, mbox, messages, bodyItem)
 }
 
-// Header is what Headers yields for one message.
-type Header struct {
-	Message migrate.Message
-	Octets  []byte // the header lines that were asked for, as they stand in the message, and the empty line
-	Err     error  // why they cannot be read
-}
-
 // Headers reads the lines Date, From, To, Subject and Message-ID of messages, and nothing of their bodies. It behaves
 // as Fetch does.
-func (s *Session) Headers(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[Header, error] {
-	return func(yield func(Header, error) bool) {
+func (s *Session) Headers(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Header, error] {
+	return func(yield func(migrate.Header, error) bool) {
 		for f, err := range s.fetch(ctx, mbox, messages, headerItem) {
-			h := Header{Message: f.Message, Err: f.Err}
+			h := migrate.Header{Message: f.Message, Err: f.Err}
 			if err == nil && f.Err == nil {
 				h.Octets, h.Err = readHead(f.Body)
 			}
@@ -87,7 +80,7 @@ func (s *Session) fetchSame(ctx context.Context, mbox migrate.Path, messages []m
 		byUID: make(map[uint32]int, len(messages)), done: make([]bool, len(messages)), uids: map[uint32]uint32{}}
 	run.plan()
 	defer s.conn.Watch(ctx)()
-	if err := run.loop(); err != nil {
+	if err := run.loop(); err != nil && !run.stopped { // who has had enough is told nothing more
 		return false, at(mbox, err)
 	}
 	return !run.stopped, nil

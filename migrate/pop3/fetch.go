@@ -3,6 +3,7 @@ package pop3
 import (
 	"bytes"
 	"context"
+	"io"
 	"iter"
 
 	"postcask/migrate"
@@ -16,9 +17,22 @@ func (s *Session) Fetch(ctx context.Context, mbox migrate.Path, messages []migra
 	return s.fetch(ctx, mbox, messages, true, retr)
 }
 
+// headerLimit is how many octets of a header Headers gives at most.
+const headerLimit = 256 << 10
+
 // Headers is a Fetch of the headers alone, with the empty line that ends them (TOP: RFC 1939, section 7).
-func (s *Session) Headers(ctx context.Context, messages []migrate.Message) iter.Seq2[migrate.Fetched, error] {
-	return s.fetch(ctx, migrate.Inbox, messages, false, top)
+func (s *Session) Headers(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Header, error] {
+	return func(yield func(migrate.Header, error) bool) {
+		for f, err := range s.fetch(ctx, mbox, messages, false, top) {
+			h := migrate.Header{Message: f.Message, Err: f.Err}
+			if err == nil && f.Err == nil {
+				h.Octets, h.Err = io.ReadAll(io.LimitReader(f.Body, headerLimit))
+			}
+			if !yield(h, err) {
+				return
+			}
+		}
+	}
 }
 
 func (s *Session) fetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message, whole bool, command func(int) string) iter.Seq2[migrate.Fetched, error] {

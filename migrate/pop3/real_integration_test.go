@@ -188,13 +188,12 @@ func readAll(t *testing.T, s *Session) (map[migrate.Digest]int, []string) {
 func checkHeaders(t *testing.T, s *Session, uidls []string) {
 	t.Helper()
 	count := 0
-	for f, err := range s.Headers(t.Context(), messages(uidls...)) {
+	for f, err := range s.Headers(t.Context(), "INBOX", messages(uidls...)) {
 		if err != nil || f.Err != nil {
 			t.Fatal(err, f.Err)
 		}
-		header, err := io.ReadAll(f.Body)
-		if err != nil || !bytes.Contains(header, []byte("From: a@example.org\r\n")) || len(header) > 2000 {
-			t.Errorf("header of %s: %.200q, %v", f.Message.Key, header, err)
+		if header := f.Octets; !bytes.Contains(header, []byte("From: a@example.org\r\n")) || len(header) > 2000 {
+			t.Errorf("header of %s: %.200q", f.Message.Key, header)
 		}
 		count++
 	}
