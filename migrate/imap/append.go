@@ -192,7 +192,7 @@ func (s *Session) address(ctx context.Context, u *upload, m migrate.Message) err
 	}
 	name, ok := quote(raw)
 	if !ok {
-		return migrate.Errorf(migrate.Failed, "a mailbox name with a line break in it cannot be used: %q", raw)
+		return migrate.Errorf(migrate.Failed, "a mailbox name with a line break or NUL in it cannot be used: %q", raw)
 	}
 	if s.shut != u.path {
 		if err := s.enter(ctx, u.path); err != nil {

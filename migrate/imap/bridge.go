@@ -55,7 +55,7 @@ func (s *Session) startClient() {
 func (s *Session) converse(ctx context.Context, raw string, command func(*imapclient.Client) error) (status, error) {
 	name, ok := quote(raw)
 	if !ok {
-		return status{}, migrate.Errorf(migrate.Failed, "a mailbox name with a line break in it cannot be used: %q", raw)
+		return status{}, migrate.Errorf(migrate.Failed, "a mailbox name with a line break or NUL in it cannot be used: %q", raw)
 	}
 	if err := s.ready(ctx); err != nil {
 		return status{}, err
@@ -65,6 +65,7 @@ func (s *Session) converse(ctx context.Context, raw string, command func(*imapcl
 		return status{}, s.broken(err)
 	}
 	b := s.bridge
+	s.in.asked()
 	b.lend(name)
 	err := command(s.client)
 	result := b.takeBack()

@@ -11,7 +11,8 @@ import (
 
 const (
 	nameLimit     = 16 << 10 // octets of one name
-	listingLimit  = 64 << 20 // octets of all names together
+	listingLimit  = 32 << 20 // octets that all rows take together, in memory
+	rowWeight     = 192      // of them without the name
 	listPlain     = `LIST "" "*"`
 	listExtended  = `LIST "" "*" RETURN (SUBSCRIBED SPECIAL-USE)`
 	listSubscribe = `LIST "" "*" RETURN (SUBSCRIBED)`
@@ -105,7 +106,7 @@ func (s *Session) list(ctx context.Context, command, word string) ([]row, status
 		if err != nil || !ok {
 			return err
 		}
-		if octets += len(r.raw) + 64; octets > listingLimit {
+		if octets += len(r.raw) + rowWeight; octets > listingLimit {
 			return errListTooLong
 		}
 		rows = append(rows, r)

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -218,6 +219,47 @@ func TestListWithoutEnd(t *testing.T) {
 		p.hear()
 	})
 	if _, err := open(t, cfg, true).Mailboxes(t.Context()); err == nil || !strings.Contains(err.Error(), "without end") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Whatever a server repeats without end, in place of an answer, ends the session in the end.
+func TestAnswersWithoutEnd(t *testing.T) {
+	for _, line := range []string{"* OK still here", "* 4294967295 EXISTS", "* 1 EXPUNGE", "+ go on", "X1 OK done", "* CAPABILITY X", "* 9 FETCH (UID 9 BODY[] {3}\r\nabc)"} {
+		t.Run(line, func(t *testing.T) {
+			cfg := serve(t, func(p *peer) {
+				p.greet("")
+				p.expect("LIST")
+				flood := []byte(strings.Repeat(line+"\r\n", 1000))
+				for {
+					if _, err := p.conn.Write(flood); err != nil {
+						return
+					}
+				}
+			})
+			if _, err := open(t, cfg, true).Mailboxes(t.Context()); !errors.Is(err, errWithoutEnd) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// A name that no command can carry costs its own mailbox, not the run.
+func TestNameWithALineBreakIsOneMailboxsTrouble(t *testing.T) {
+	cfg := serve(t, func(p *peer) {
+		p.greet("")
+		p.answer("LIST", "* LIST () \"/\" {3}\r\na\nb", "TAG OK")
+		p.answer("LSUB", "TAG OK")
+		p.bye()
+	})
+	s := open(t, cfg, true)
+	mailboxes, err := s.Mailboxes(t.Context())
+	if err != nil || len(mailboxes) != 1 {
+		t.Fatalf("%v, %v", mailboxes, err)
+	}
+	_, err = s.Status(t.Context(), mailboxes[0].Path)
+	var told *migrate.Error
+	if !errors.As(err, &told) || told.Mailbox != mailboxes[0].Path || migrate.IsTemporary(err) {
 		t.Errorf("got %v", err)
 	}
 }

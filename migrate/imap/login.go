@@ -72,6 +72,9 @@ func (s *Session) authenticate(name string, client sasl.Client, hasIR bool) erro
 				return migrate.Errorf(migrate.Unavailable, "%s: the server's challenge is not base64", name)
 			}
 			if answer, err = client.Next(challenge); err != nil {
+				if migrate.KindOf(err) == migrate.Failed { // of a mechanism that knows nothing of kinds
+					err = migrate.Errorf(migrate.Auth, "%s: %w", name, err)
+				}
 				return err // the exchange is left as it is: the connection is closed
 			}
 		}

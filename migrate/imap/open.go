@@ -58,6 +58,7 @@ func (s *Session) begin(ctx context.Context) error {
 			}
 		}
 	}
+	s.in.most = answerLimit
 	s.acct.names.mu.Lock()
 	s.acct.names.utf8 = s.has("IMAP4REV2") && !s.has("IMAP4REV1")
 	s.acct.names.mu.Unlock()

@@ -18,6 +18,10 @@ const (
 	lineLimit     = 64 << 10 // octets of a line, literals not counted
 	responseLimit = 1 << 20  // the same for the responses that may be long, over all their lines
 	literalLimit  = 1 << 62
+	loginLimit    = 1 << 20  // octets of lines that may answer one command before the log-in is over
+	answerLimit   = 64 << 20 // and after it
+	headWeight    = 128      // what a response counts for among them, beside its lines: it takes time to look at
+	skipLimit     = 1 << 30  // octets of literals that nobody wants among them
 )
 
 // busyReader lets the clock run while it reads, since only then is somebody waiting; passive, it leaves the clock to
@@ -48,11 +52,21 @@ type reader struct {
 	left    int64 // octets of the current literal that were not read
 	spent   int   // octets of the response's lines so far
 	limit   int   // for spent
+	walked  int64 // octets of lines since the last command, and headWeight for each response
+	skipped int64 // octets of literals that were skipped since then
+	most    int64 // for walked
 	flat    bool  // "[" is an octet like any other: inside a list of flags
 }
 
 // newReader reads from r through a buffer of its own.
-func newReader(r io.Reader) *reader { return &reader{br: bufio.NewReaderSize(r, 64<<10)} }
+func newReader(r io.Reader) *reader {
+	return &reader{br: bufio.NewReaderSize(r, 64<<10), most: loginLimit}
+}
+
+// asked tells that a command has been sent: what may answer it is counted from here.
+func (r *reader) asked() { r.walked, r.skipped = 0, 0 }
+
+var errWithoutEnd = errors.New("the server talks without end")
 
 // A response is the head of what the server said at once; its tokens follow from reader.next, unless it is a status.
 type response struct {
@@ -68,6 +82,7 @@ func (r *reader) response() (*response, error) {
 		return nil, err
 	}
 	r.spent, r.limit, r.flat = 0, lineLimit, false
+	r.walked += headWeight
 	for {
 		if err := r.readLine(); err != nil {
 			return nil, err
@@ -132,6 +147,9 @@ func (r *reader) readLine() error {
 	for {
 		part, err := r.br.ReadSlice('\n')
 		r.spent += len(part)
+		if r.walked += int64(len(part)); r.walked > r.most {
+			return errWithoutEnd
+		}
 		if r.spent > r.limit && !r.mayBeLong(part) {
 			return fmt.Errorf("the server sends a line of more than %d octets", r.limit)
 		}

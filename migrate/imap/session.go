@@ -74,6 +74,7 @@ func (s *Session) newTag() string {
 
 // send writes to the connection.
 func (s *Session) send(text string) error {
+	s.in.asked()
 	if _, err := io.WriteString(s.conn, text); err != nil {
 		return s.broken(err)
 	}

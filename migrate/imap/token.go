@@ -71,8 +71,12 @@ func (r *reader) next() (token, error) {
 // sooner: a body is whole when its last octet is there, whatever becomes of the connection then.
 func (r *reader) leaveLiteral() error {
 	if r.left > 0 {
-		if _, err := io.Copy(io.Discard, struct{ io.Reader }{r}); err != nil {
+		n, err := io.Copy(io.Discard, io.LimitReader(r, skipLimit-r.skipped+1))
+		if err != nil {
 			return err
+		}
+		if r.skipped += n; r.skipped > skipLimit {
+			return errWithoutEnd
 		}
 	}
 	r.inside = false

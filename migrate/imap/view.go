@@ -167,7 +167,7 @@ func (s *Session) Status(ctx context.Context, mbox migrate.Path) (migrate.Status
 		return err
 	})
 	if err != nil {
-		return migrate.Status{}, err
+		return migrate.Status{}, at(mbox, err)
 	}
 	if !st.ok() {
 		there, err := s.exists(ctx, raw)

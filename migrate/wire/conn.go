@@ -24,9 +24,20 @@ type Conn struct {
 	socket *clocked
 	top    net.Conn // the socket, or TLS over it
 
+	few   int           // octets that came since sluggish began to count
+	slow  time.Duration // how long Read has waited for them
+	wrote atomic.Bool   // and so it counts anew
+
 	mu  sync.Mutex
 	err error
 }
+
+// A server that keeps the clock from running out by an octet now and then is not alive for that: in so many time-outs
+// of waiting it has to bring so many octets. One that works for long and says so each minute brings more.
+const (
+	sluggishTimeouts = 5
+	sluggishOctets   = 64
+)
 
 // Dial connects, and does the TLS handshake where cfg.TLS is Implicit. The server's certificate has to be valid for
 // cfg.Host now and to come from a trusted authority. With a pin it must be the pinned one, which then needs no
@@ -52,6 +63,8 @@ func Dial(ctx context.Context, cfg *Config) (*Conn, error) {
 // StartTLS does the TLS handshake now. Nothing that was received in clear may be left unread by the caller: it would
 // have to be taken for an injection. On an error the connection is closed.
 func (c *Conn) StartTLS(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.timeout())
+	defer cancel()
 	stop := c.Watch(ctx)
 	defer stop()
 	config, err := tlsConfig(c.cfg)
@@ -116,7 +129,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if err := c.Err(); err != nil {
 		return 0, bareEOF(err)
 	}
+	began := time.Now()
 	n, err := c.top.Read(p)
+	if err == nil {
+		err = c.sluggish(n, time.Since(began))
+	}
 	if err == io.EOF {
 		err = fmt.Errorf("the server closed the connection: %w", err)
 	}
@@ -124,6 +141,22 @@ func (c *Conn) Read(p []byte) (int, error) {
 		err = bareEOF(c.note(err))
 	}
 	return n, err
+}
+
+// sluggish counts what a Read has brought and how long that took, and gives an error when it is too little.
+func (c *Conn) sluggish(n int, waited time.Duration) error {
+	if c.wrote.Swap(false) || !c.socket.busy.Load() {
+		c.few, c.slow, waited = 0, 0, 0 // it may have waited for us
+	}
+	c.few += n
+	c.slow += waited
+	if c.few >= sluggishOctets {
+		c.few, c.slow = 0, 0
+	}
+	if c.slow < sluggishTimeouts*c.cfg.timeout() {
+		return nil
+	}
+	return migrate.Errorf(migrate.Unavailable, "the server brings %d octets in %v", c.few, c.slow.Round(time.Second))
 }
 
 // bareEOF keeps to what io.Reader promises at a clean end.
@@ -139,6 +172,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if err := c.Err(); err != nil {
 		return 0, err
 	}
+	c.wrote.Store(true)
 	n, err := c.top.Write(p)
 	if err != nil {
 		err = c.note(err)

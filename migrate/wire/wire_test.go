@@ -85,6 +85,25 @@ func TestConnWaitsWhileOctetsMoveOneWay(t *testing.T) {
 	}
 }
 
+func TestConnGivesUpOnADrip(t *testing.T) {
+	cfg := serve(t, func(c net.Conn) {
+		var err error
+		for err == nil { // each octet in time, for ever
+			_, err = c.Write([]byte("."))
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	conn, err := Dial(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	got, err := io.ReadAll(conn)
+	if migrate.KindOf(err) != migrate.Unavailable || len(got) >= sluggishOctets {
+		t.Errorf("%d octets, %v", len(got), err)
+	}
+}
+
 func TestConnWaitsForEverWithoutACommand(t *testing.T) {
 	cfg := serve(t, func(c net.Conn) { time.Sleep(500 * time.Millisecond); c.Write([]byte("late")) })
 	conn, err := Dial(t.Context(), cfg)
