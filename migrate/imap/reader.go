@@ -20,7 +20,7 @@ const (
 	literalLimit  = 1 << 62
 	loginLimit    = 1 << 20  // octets of lines that may answer one command before the log-in is over
 	answerLimit   = 64 << 20 // and after it
-	headWeight    = 128      // what a response counts for among them, beside its lines: it takes time to look at
+	headWeight    = 48       // what a response counts for among them, beside its lines: it takes time to look at
 	skipLimit     = 1 << 30  // octets of literals that nobody wants among them
 )
 
