@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"postcask/migrate"
+	"postcask/migrate/step"
 )
 
 // A disk makes the file system calls that decide whether mail is safe. It is the seam where tests let the n-th call
@@ -44,6 +45,7 @@ func (d *disk) create(dir *folder, name string) (*os.File, error) {
 	if err := f.Chmod(0o600); err != nil {
 		return nil, dir.broken("create", name, errors.Join(err, f.Close(), dir.root.Remove(name)))
 	}
+	step.Done("file created")
 	return f, nil
 }
 
@@ -51,6 +53,7 @@ func (d *disk) writeAt(f *os.File, p []byte, at int64) error {
 	err := d.before("write", f.Name())
 	if err == nil {
 		_, err = f.WriteAt(p, at)
+		step.Done("octets written")
 	}
 	return broken("write", f.Name(), err)
 }
@@ -59,6 +62,7 @@ func (d *disk) truncate(f *os.File, size int64) error {
 	err := d.before("truncate", f.Name())
 	if err == nil {
 		err = f.Truncate(size)
+		step.Done("file cut")
 	}
 	return broken("truncate", f.Name(), err)
 }
@@ -67,6 +71,7 @@ func (d *disk) sync(f *os.File) error {
 	err := d.before("sync", f.Name())
 	if err == nil {
 		err = f.Sync()
+		step.Done("file synced")
 	}
 	return broken("sync", f.Name(), err)
 }
@@ -86,6 +91,7 @@ func (d *disk) syncDir(dir *folder) error {
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return dir.broken("sync", "", err)
 	}
+	step.Done("directory synced")
 	return nil
 }
 
@@ -94,6 +100,7 @@ func (d *disk) rename(dir *folder, from, to string) error {
 	err := d.before("rename", from)
 	if err == nil {
 		err = dir.root.Rename(from, to)
+		step.Done("file renamed")
 	}
 	if err != nil {
 		return dir.broken("rename", from, err)
@@ -106,6 +113,7 @@ func (d *disk) remove(dir *folder, name string) error {
 	err := d.before("remove", name)
 	if err == nil {
 		err = dir.root.Remove(name)
+		step.Done("file removed")
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return dir.broken("remove", name, err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"postcask/migrate"
+	"postcask/migrate/step"
 )
 
 // A folder is an open directory of the archive. Its names lead nowhere else: os.Root keeps them inside, and no link is
@@ -100,6 +101,7 @@ func (d *disk) mkdir(f *folder, name string) (bool, error) {
 	if err != nil {
 		return false, f.broken("create", name, err)
 	}
+	step.Done("directory made")
 	return true, nil
 }
 

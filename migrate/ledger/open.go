@@ -8,11 +8,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"postcask/migrate"
+	"postcask/migrate/step"
 )
 
 // Options tell how to open a database. The zero value opens one that exists, to read and write.
@@ -28,16 +30,18 @@ const (
 
 // DB is an open ledger or index. It is safe for use by several goroutines.
 type DB struct {
-	path  string
-	read  *sql.DB
-	write *sql.DB // one connection, so that writers queue here and not in SQLite; nil when read-only
-	now   func() time.Time
+	path    string
+	version int64 // of the tables
+	read    *sql.DB
+	write   *sql.DB // one connection, so that writers queue here and not in SQLite; nil when read-only
+	now     func() time.Time
 }
 
 // Open opens the database at path. With o.Create a missing one is made, with mode 0600, and its directory synced; its
 // neighbours path-wal and path-shm take its mode. A link in its place is refused. An error is of kind Damaged where the
 // file is missing, is no database or not one of postcask, is shorter than it says, or comes from a newer version; of
-// kind Locked where another process kept it busy. Open does not read the whole file: Check does.
+// kind Locked where another process kept it busy. Open to write also refuses, as Damaged, a file whose octets are not
+// those that the last writer left; Open to read does not read the whole file: Check does.
 func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	return open(ctx, path, o, busyTimeout)
 }
@@ -73,16 +77,15 @@ func (db *DB) openBoth(ctx context.Context, o Options, busy time.Duration) (err 
 	if db.read, err = connect(db.path, busy, "mode=rw", "query_only(1)"); err != nil {
 		return err
 	}
-	empty, err := inspect(ctx, db.write)
+	db.version = version
+	have, err := inspect(ctx, db.write)
 	switch {
-	case err != nil:
+	case err != nil || have == version:
 		return err
-	case !empty:
-		return nil
-	case !o.Create:
+	case have == 0 && !o.Create:
 		return damaged("it is empty")
 	}
-	if err := db.update(ctx, "make the tables", func(tx *sql.Tx) error { return initialise(ctx, tx) }); err != nil {
+	if err := db.update(ctx, "make the tables", func(tx *sql.Tx) error { return upgrade(ctx, tx) }); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(db.path))
@@ -92,7 +95,7 @@ func (db *DB) openReadOnly(ctx context.Context, busy time.Duration) (err error) 
 	if db.read, err = connect(db.path, busy, "mode=ro"); err != nil {
 		return err
 	}
-	empty, err := inspect(ctx, db.read)
+	db.version, err = inspect(ctx, db.read)
 	if code := codeOf(err); (code == sqlite3.SQLITE_CANTOPEN || code == sqlite3.SQLITE_READONLY) && !hasLog(db.path) {
 		// On a medium that cannot be written SQLite cannot make the files that readers share; where there is no
 		// log, the file alone is the whole truth.
@@ -102,9 +105,9 @@ func (db *DB) openReadOnly(ctx context.Context, busy time.Duration) (err error) 
 		if db.read, err = connect(db.path, busy, "mode=ro&immutable=1"); err != nil {
 			return err
 		}
-		empty, err = inspect(ctx, db.read)
+		db.version, err = inspect(ctx, db.read)
 	}
-	if err == nil && empty {
+	if err == nil && db.version == 0 {
 		return damaged("it is empty")
 	}
 	return err
@@ -138,6 +141,10 @@ func connect(path string, busy time.Duration, query string, pragmas ...string) (
 
 // Close ends the use. Everything that was written is safe already.
 func (db *DB) Close() error {
+	seal := ""
+	if db.wrote.Load() {
+		seal, _ = db.sealOf(context.Background()) // what cannot be read has no seal
+	}
 	var errs []error
 	for _, pool := range []*sql.DB{db.read, db.write} { // the writer last: it folds the log into the file
 		if pool != nil {
@@ -147,10 +154,14 @@ func (db *DB) Close() error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close %q: %w", db.path, err)
 	}
+	if seal != "" {
+		writeSeal(db.path+sealSuffix, seal)
+	}
 	return nil
 }
 
-// Check reads the whole file and tells the first thing wrong with its structure, as an error of kind Damaged.
+// Check reads the whole file and tells the first thing wrong with its structure, or that it is not, to the bit, as its
+// last writer left it, as an error of kind Damaged.
 func (db *DB) Check(ctx context.Context) error {
 	doing := fmt.Sprintf("check %q", db.path)
 	var verdict string
@@ -168,7 +179,10 @@ func (db *DB) Check(ctx context.Context) error {
 	if rows.Next() {
 		return fault(ctx, doing, damaged("a row refers to another that is not there"))
 	}
-	return fault(ctx, doing, rows.Err())
+	if err := rows.Err(); err != nil {
+		return fault(ctx, doing, err)
+	}
+	return fault(ctx, doing, db.checkSeal(ctx))
 }
 
 // update runs do in one transaction that is durable when update returns nil; otherwise nothing of it has happened.
@@ -184,5 +198,7 @@ func (db *DB) update(ctx context.Context, doing string, do func(tx *sql.Tx) erro
 		_ = tx.Rollback() // the first error is the one to tell
 		return fault(ctx, doing, err)
 	}
-	return fault(ctx, doing, tx.Commit()) // a commit that fails is rolled back by the driver
+	err = tx.Commit() // one that fails is rolled back by the driver
+	step.Done("committed: " + doing)
+	return fault(ctx, doing, err)
 }
