@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"postcask/migrate"
+	"postcask/migrate/step"
 )
 
 const (
@@ -100,7 +101,9 @@ func (s *Session) flight(ctx context.Context, uploads []*upload) error {
 		// Whether the connection failed or the source did: what the server was told to expect will not come.
 		s.conn.Fail(err)
 	}
+	step.Done("messages sent, no answer heard")
 	heard := ear.finish()
+	step.Done("answers heard")
 	if err != nil {
 		return err
 	}
