@@ -61,7 +61,7 @@ func ParseFromLine(line []byte) (Mark, time.Time, error) {
 	case senderBoth:
 		mark = Mark{Open: true, Raw: true}
 	default:
-		return Mark{}, time.Time{}, fmt.Errorf("From_ line of another program: %.80q", line)
+		return Mark{}, time.Time{}, fmt.Errorf("not a From_ line of postcask: %.80q", line)
 	}
 	at, err := time.Parse(time.ANSIC, string(date))
 	if err != nil {

@@ -28,6 +28,7 @@ func TestCircle(t *testing.T) {
 	bin := binary(t)
 	for _, name := range testserver.Named(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting for the server's disk
 			server := testserver.Start(t, name)
 			server.Users(t, "old", "newmaildir", "newmbox", "oncemore", "popped")
 			seed(t, server, "old", 2000)

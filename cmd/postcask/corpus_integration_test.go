@@ -18,6 +18,7 @@ import (
 // TestCorpusCircle puts real and awkward mail into Dovecot and sends it around. What the account gives for a message is
 // what has to come out at the end; where Dovecot changes a message itself on APPEND, the message is named.
 func TestCorpusCircle(t *testing.T) {
+	t.Parallel()
 	bin := binary(t)
 	server := testserver.StartDovecot(t)
 	server.Users(t, "old", "new", "third")

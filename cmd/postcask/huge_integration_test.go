@@ -12,6 +12,7 @@ import (
 
 // TestHugeMessage sends one message of 200 MB each way and looks at the most memory that any of it took.
 func TestHugeMessage(t *testing.T) {
+	t.Parallel()
 	const bound = 96 << 20
 	bin := binary(t)
 	server := testserver.StartDovecot(t)
