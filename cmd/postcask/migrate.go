@@ -25,7 +25,7 @@ func (c *cli) migrateCommand() *cobra.Command {
 	var o migrateOptions
 	cmd := &cobra.Command{
 		Use:   "migrate SOURCE DESTINATION",
-		Short: "Move mail from server to server",
+		Short: "Copy mail from server to server",
 		Long: `Copy the mail of an IMAP or POP3 account to an IMAP account: folders, messages to the octet, dates, flags and keywords.
 
 The source is only read. Run it again before the switch, and once more after it: only what is new is moved, and what
@@ -133,7 +133,7 @@ func (c *cli) pullAndReplay(ctx context.Context, from *server, via *endpoint, st
 	began := time.Now()
 	options := o.options(from.end)
 	options.Mapping = migrate.Mapping{} // the archive keeps the source's folders; they are mapped on the way out
-	first := c.pull(ctx, from, via, store, options)
+	first := c.pull(ctx, from, via, store, options, nil)
 	if first != nil && !errors.As(first, new(verdict)) || store == nil {
 		return first
 	}

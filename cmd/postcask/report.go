@@ -81,9 +81,9 @@ func (r *report) message(e migrate.Event) {
 			text = where + ": " + text
 		}
 		r.term.warn(text + "; " + map[migrate.Outcome]string{migrate.Left: "left behind", migrate.Quarantined: "quarantined"}[e.Outcome])
-	case migrate.Copied, migrate.FlagsUpdated:
+	case migrate.Copied, migrate.FlagsUpdated, migrate.Deleted:
 		if r.term.verbose > 0 {
-			text := map[migrate.Outcome]string{migrate.Copied: "copied", migrate.FlagsUpdated: "flags updated"}[e.Outcome]
+			text := map[migrate.Outcome]string{migrate.Copied: "copied", migrate.FlagsUpdated: "flags updated", migrate.Deleted: "deleted at the source"}[e.Outcome]
 			if e.Message.Size >= 0 && e.Outcome == migrate.Copied {
 				text += ", " + octets(e.Message.Size)
 			}
@@ -110,15 +110,19 @@ func (r *report) renamed(lines []string) {
 func (r *report) end(sum migrate.Summary, err error) error {
 	r.term.showBar(nil)
 	status := exitStatus(err)
-	if err == nil && (sum.Failed > 0 || sum.Quarantined > 0 || sum.MailboxesFailed > 0) {
+	if err == nil && (sum.Failed > 0 || sum.Quarantined > 0 || sum.MailboxesFailed > 0 || sum.NotDeleted > 0) {
 		status = exitIncomplete
 	}
 	hint := migrate.HintOf(err)
 	if err != nil && r.worked && goesOn(status) {
-		if hint != "" {
+		if hint != "" && r.last.MessagesTotal > 0 {
 			hint += "; "
 		}
 		hint += r.progressHint(sum)
+		if !strings.Contains(hint, "run the same command again") {
+			hint += "; run the same command again, it goes on from there"
+		}
+		hint = strings.TrimPrefix(hint, "; ")
 	}
 	if r.term.json {
 		r.term.object(r.summaryLine(sum, status, err, hint))
@@ -131,6 +135,12 @@ func (r *report) end(sum migrate.Summary, err error) error {
 		return told{err}
 	case status != exitDone:
 		left := sum.Failed + sum.Quarantined
+		if sum.NotDeleted > 0 {
+			r.term.warn(fmt.Sprintf("%s: %s could not be deleted at the source", r.command, plural(sum.NotDeleted, "message", "messages")))
+		}
+		if left+sum.MailboxesFailed == 0 {
+			return verdict(status)
+		}
 		r.term.warn(fmt.Sprintf("%s: %s and %s were left behind; run the same command again to try them once more",
 			r.command, plural(left, "message", "messages"), plural(sum.MailboxesFailed, "mailbox", "mailboxes")))
 		return verdict(status)
@@ -149,7 +159,10 @@ func goesOn(status int) bool {
 
 func (r *report) progressHint(sum migrate.Summary) string {
 	total := max(r.last.MessagesTotal, sum.Copied)
-	return fmt.Sprintf("%s of %s have arrived; run the same command again, it goes on from there",
+	if total == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s of %s have arrived",
 		humanize.Comma(sum.Copied), plural(total, "new message", "new messages"))
 }
 
@@ -167,6 +180,9 @@ func (r *report) summary(sum migrate.Summary, err error) string {
 		plural(int64(sum.Mailboxes), "mailbox", "mailboxes"), counted(sum.Counts, r.dryRun), sum.Elapsed.Round(100*time.Millisecond))
 	if rate := perSecond(sum); rate >= 1 && !r.dryRun {
 		fmt.Fprintf(&b, ", %.0f messages/s", rate)
+	}
+	if sum.Deleted > 0 {
+		fmt.Fprintf(&b, "; %s %s at the source", plural(sum.Deleted, "message", "messages"), map[bool]string{false: "deleted", true: "to delete"}[r.dryRun])
 	}
 	if sum.KeywordsDropped > 0 {
 		fmt.Fprintf(&b, "; %s not kept by the destination", plural(sum.KeywordsDropped, "keyword", "keywords"))

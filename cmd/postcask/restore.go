@@ -17,8 +17,8 @@ func (c *cli) restoreCommand() *cobra.Command {
 		Short: "Replay an archive into an IMAP account",
 		Long: `Send what an archive holds to an IMAP account: folders, messages to the octet, dates, flags and keywords.
 
-It is safe to repeat: what has arrived, in this run, an earlier one or before the first, is not sent again. Nothing at
-the destination is changed or deleted, but the flags of messages that came from this archive.`,
+It is safe to repeat: what has arrived, in this run, an earlier one or before the first, is not sent again. Nothing
+there is deleted. Messages that the archive has as well get the archive's flags when they are first met.`,
 		Example: `  postcask restore mail imaps://me@imap.new.example
   postcask restore mail imaps://me@imap.new.example --dry-run
   postcask restore mail imaps://me@imap.new.example --map Spam=Junk --map 'Sent Items=Sent'

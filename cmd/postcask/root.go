@@ -71,12 +71,12 @@ the config file is written name: or name:Mailbox. Anything else is the path of a
 func (c *cli) bindGlobal(flags *pflag.FlagSet) {
 	flags.SortFlags = false
 	flags.BoolVarP(&c.term.quiet, "quiet", "q", false, "say nothing unless something is wrong")
-	flags.CountVarP(&c.term.verbose, "verbose", "v", "a line for each message; twice: the dialogue with the servers")
+	flags.CountVarP(&c.term.verbose, "verbose", "v", "tell of each message (-v); the dialogue with the servers too (-vv)")
 	flags.BoolVar(&c.term.json, "json", false, "print results as JSON")
 	flags.BoolVar(&c.term.noInput, "no-input", false, "never ask for anything")
-	flags.StringVar(&c.term.color, "color", "auto", "`WHEN`: auto, always or never")
+	flags.StringVar(&c.term.color, "color", "auto", "colour the labels on standard error: `WHEN` is auto, always or never")
 	flags.StringVar(&c.term.logFile, "log-file", "", "append the dialogue with the servers to this `FILE`")
-	flags.StringVar(&c.configFile, "config", "", "config `FILE` (default: postcask/config.toml in the config folder of the user)")
+	flags.StringVar(&c.configFile, "config", "", "read accounts from this `FILE` (default: postcask/config.toml in the config folder of the user)")
 }
 
 func unknownCommand(cmd *cobra.Command, args []string) error {

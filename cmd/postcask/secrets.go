@@ -17,7 +17,10 @@ import (
 
 // passwordFlags say where the password of one end comes from. There is no flag for the password itself: every user
 // of the machine could read it.
-type passwordFlags struct{ file, command string }
+type passwordFlags struct {
+	file, command string
+	only          bool // the command has one server, so the flags need not say which
+}
 
 // bind adds the flags for an end: with its name, "source" or "destination", or plain where it is the only server.
 func (f *passwordFlags) bind(cmd *cobra.Command, role string, only bool) {
@@ -31,6 +34,7 @@ func (f *passwordFlags) bind(cmd *cobra.Command, role string, only bool) {
 			flag.Hidden = hidden
 		}
 	}
+	f.only = only
 	add(role+"-", only)
 	if only {
 		add("", false)
@@ -115,7 +119,11 @@ func (s *secret) find(ctx context.Context) (string, error) {
 			return value, nil
 		}
 	}
-	hint := fmt.Sprintf("give --%s-password-file FILE or --%[1]s-password-command COMMAND, or set %s", s.role, own)
+	prefix := s.role + "-"
+	if s.flags.only {
+		prefix, own = "", "POSTCASK_PASSWORD"
+	}
+	hint := fmt.Sprintf("give --%spassword-file FILE or --%[1]spassword-command COMMAND, or set %s", prefix, own)
 	if s.term.noInput {
 		return "", &migrate.Error{Kind: migrate.Auth, Err: fmt.Errorf("there is no password for %s", s.end), Hint: hint}
 	}
