@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // A Kind sorts errors by what a user, a script or a retry can do about them.
@@ -34,7 +35,21 @@ type Error struct {
 	Key     Key
 	Err     error
 	Hint    string // what to do next, for a person
+
+	Advice     Advice        // whether another try helps, where the Kind alone does not tell
+	RetryAfter time.Duration // with Later or Fewer: how long to wait at least; 0 where the server names no time
 }
+
+// Advice says what is known of trying again beyond what a Kind says.
+type Advice uint8
+
+// The pieces of advice.
+const (
+	AsKind Advice = iota // Unavailable is worth another try, nothing else is
+	Later                // worth another try after a while: the server is busy, and no message or mailbox is to blame
+	Fewer                // as Later; there are too many connections, and a run that has others can do without this one
+	Never                // not worth another try in this run
+)
 
 // Error gives one line: end, mailbox, message, cause.
 func (e *Error) Error() string {
@@ -117,7 +132,35 @@ func HintOf(err error) string {
 	return ""
 }
 
+// AdviceOf gives the first piece of advice along err's chain, and how long the server wants to be left alone.
+func AdviceOf(err error) (Advice, time.Duration) {
+	var told *Error
+	for errors.As(err, &told) {
+		if told.Advice != AsKind {
+			return told.Advice, max(told.RetryAfter, 0)
+		}
+		err = told.Err
+	}
+	return AsKind, 0
+}
+
 // IsTemporary tells whether trying again with a new connection may help.
 func IsTemporary(err error) bool {
-	return err != nil && KindOf(err) == Unavailable && !errors.Is(err, context.Canceled)
+	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	switch advice, _ := AdviceOf(err); advice {
+	case AsKind:
+		return KindOf(err) == Unavailable
+	case Never:
+		return false
+	}
+	return true
+}
+
+// concernsSession tells whether it is the server as a whole that will not go on, now or today: then the message or the
+// mailbox that it said so of is not to blame, and nothing is left behind because of it.
+func concernsSession(err error) bool {
+	advice, _ := AdviceOf(err)
+	return err != nil && (advice == Later || advice == Fewer || KindOf(err) == Limit)
 }

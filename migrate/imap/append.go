@@ -256,7 +256,8 @@ func (s *Session) flush(ctx context.Context) error {
 	var again []*upload
 	made := false
 	for _, u := range uploads {
-		if s.batch.stored[u.place].Err == nil || u.touched || u.again || !(u.missing || !u.alone) {
+		refused := s.batch.stored[u.place].Err
+		if refused == nil || migrate.IsTemporary(refused) || u.touched || u.again || !(u.missing || !u.alone) {
 			continue
 		}
 		if u.missing && !made {

@@ -107,8 +107,8 @@ func refusedLogin(how string, st status) error {
 	if st.ok() {
 		return nil
 	}
-	if st.isTemporaryRefusal() {
-		return migrate.Errorf(migrate.Unavailable, "no log-in for now: %s", st)
+	if plea, ok := wire.PleaOf(st.code, st.text, true); ok {
+		return plea.Error(fmt.Errorf("no log-in for now: %s", st))
 	}
 	return &migrate.Error{Kind: migrate.Auth, Err: fmt.Errorf("log-in refused (%s): %s", how, st),
 		Hint: "check user and password; many providers want a password made for one application"}

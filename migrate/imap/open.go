@@ -19,7 +19,7 @@ func (s *Session) begin(ctx context.Context) error {
 		return err
 	}
 	if greeting.tag != "*" {
-		return migrate.Errorf(migrate.Unavailable, "this is no IMAP server: it says %q", wire.Clean(greeting.tag+" "+greeting.word))
+		return noServer("it says %q", wire.Clean(greeting.tag+" "+greeting.word))
 	}
 	s.learnCode(greeting.status)
 	authenticated := false
@@ -28,9 +28,9 @@ func (s *Session) begin(ctx context.Context) error {
 	case "PREAUTH":
 		authenticated = true
 	case "BYE":
-		return migrate.Errorf(migrate.Unavailable, "the server turns us away: %s", greeting.status)
+		return greeting.status.farewell("the server turns us away", true)
 	default:
-		return migrate.Errorf(migrate.Unavailable, "this is no IMAP server: it greets with %q", wire.Clean(greeting.word))
+		return noServer("it greets with %q", wire.Clean(greeting.word))
 	}
 	if s.acct.cfg.TLS == wire.StartTLS {
 		if authenticated { // there is no STARTTLS behind a log-in: somebody wants us to go on in the clear
@@ -63,6 +63,12 @@ func (s *Session) begin(ctx context.Context) error {
 	s.acct.names.utf8 = s.has("IMAP4REV2") && !s.has("IMAP4REV1")
 	s.acct.names.mu.Unlock()
 	return nil
+}
+
+// noServer tells that something else listens there, as it will when asked again.
+func noServer(format string, args ...any) error {
+	return &migrate.Error{Kind: migrate.Unavailable, Advice: migrate.Never, Err: fmt.Errorf("this is no IMAP server: "+format, args...),
+		Hint: "see whether host and port are those of the IMAP service"}
 }
 
 // startTLS switches to TLS (RFC 9051, section 6.2.1). What was said in the clear does not count afterwards, and

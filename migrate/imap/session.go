@@ -163,7 +163,7 @@ func (s *Session) note(resp *response) error {
 		if s.leaving {
 			return nil
 		}
-		return s.broken(migrate.Errorf(migrate.Unavailable, "the server ends the session: %s", resp.status))
+		return s.broken(resp.status.farewell("the server ends the session", s.client == nil))
 	case isStatus(resp.word):
 		s.learnCode(resp.status)
 	case resp.word == "CAPABILITY":

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -79,12 +80,15 @@ func (st status) String() string {
 	return wire.Clean(b.String())
 }
 
-// refusal makes an error of a NO or BAD, with the kind that its code stands for (RFC 5530).
+// refusal makes an error of a NO or BAD, with the kind that its code stands for (RFC 5530) and the pause that the
+// server asks for.
 func (st status) refusal(what string) error {
+	err := fmt.Errorf("%s: %s", what, st)
+	if plea, ok := wire.PleaOf(st.code, st.text, false); ok {
+		return plea.Error(err)
+	}
 	kind := migrate.Failed
 	switch st.code {
-	case "UNAVAILABLE", "INUSE", "THROTTLED":
-		kind = migrate.Unavailable
 	case "OVERQUOTA", "NOPERM":
 		kind = migrate.Refused
 	case "":
@@ -92,7 +96,16 @@ func (st status) refusal(what string) error {
 			kind = migrate.Refused // servers older than RFC 5530
 		}
 	}
-	return migrate.Errorf(kind, "%s: %s", what, st)
+	return &migrate.Error{Kind: kind, Err: err}
+}
+
+// farewell makes an error of a BYE: it ends the connection, not the hope for another.
+func (st status) farewell(what string, login bool) error {
+	err := fmt.Errorf("%s: %s", what, st)
+	if plea, ok := wire.PleaOf(st.code, st.text, login); ok {
+		return plea.Error(err)
+	}
+	return &migrate.Error{Kind: migrate.Unavailable, Err: err}
 }
 
 // at puts the mailbox into an error.
@@ -101,21 +114,4 @@ func at(path migrate.Path, err error) error {
 		return nil
 	}
 	return &migrate.Error{Mailbox: path, Err: err}
-}
-
-// isTemporaryRefusal tells a log-in refused for the moment from one refused for its password. Codes decide; where a
-// server gives none, its words do, since mistaking a full house for a wrong password would send the user off wrongly.
-func (st status) isTemporaryRefusal() bool {
-	switch st.code {
-	case "UNAVAILABLE", "INUSE", "LIMIT", "SERVERBUG", "CONTACTADMIN", "THROTTLED":
-		return true
-	case "", "ALERT":
-		text := strings.ToLower(st.text)
-		for _, sign := range []string{"too many", "maximum number", "try again", "temporar", "unavailable", "rate limit", "throttl"} {
-			if strings.Contains(text, sign) {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -2,8 +2,11 @@ package pop3
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"postcask/migrate"
 	"postcask/migrate/wire"
@@ -32,24 +35,51 @@ func (r *Refusal) Error() string {
 	return b.String()
 }
 
-// as wraps the refusal as an error of the kind its code tells, or else of kind without.
+// as wraps the refusal as an error of the kind its code tells, with the pause that the server asks for, or else of kind
+// without. The words of a refused log-in count too.
 func (r *Refusal) as(without migrate.Kind) error {
+	code, argument, _ := strings.Cut(r.Code, " ")
+	if plea, ok := wire.PleaOf(code, r.Text, without != migrate.Failed); ok {
+		if pause, ok := seconds(argument); ok && code == "LOGIN-DELAY" {
+			plea.RetryAfter = pause
+		}
+		return plea.Error(r)
+	}
 	e := &migrate.Error{Kind: without, Err: r}
 	switch {
 	case r.Code == "AUTH":
 		e.Kind = migrate.Auth
-	case r.Code == "IN-USE":
-		e.Kind = migrate.Unavailable
-		e.Hint = "another program reads the maildrop; try again when it has finished"
-	case r.Code == "LOGIN-DELAY":
-		e.Kind = migrate.Unavailable
-		e.Hint = "the server wants more time between two log-ins; try again later"
-	case r.Code == "SYS/TEMP":
-		e.Kind = migrate.Unavailable
 	case r.Code == "SYS/PERM":
 		e.Kind = migrate.Failed
 	}
 	return e
+}
+
+// refused is Refusal.as with the pause between two log-ins that the server has announced (RFC 2449, section 6.5), where
+// the refusal itself names none.
+func (s *Session) refused(r *Refusal, without migrate.Kind) error {
+	err := r.as(without)
+	announced := s.capabilities["LOGIN-DELAY"]
+	if r.Code != "LOGIN-DELAY" || len(announced) == 0 {
+		return err
+	}
+	if delayed, ok := errors.AsType[*migrate.Error](err); ok {
+		if pause, ok := seconds(announced[0]); ok {
+			delayed.RetryAfter = pause
+		}
+	}
+	return err
+}
+
+// longestDelay bounds what a server can ask for; the engine does not wait that long.
+const longestDelay = 48 * time.Hour
+
+func seconds(text string) (time.Duration, bool) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n <= 0 {
+		return 0, false
+	}
+	return min(time.Duration(min(n, 1<<20))*time.Second, longestDelay), true
 }
 
 // vanished tells whether the server says that there is no such message. No code says so, therefore the words decide,

@@ -69,7 +69,7 @@ func (s *Session) saslEnd(client sasl.Client, line []byte) error {
 	case err != nil:
 		return err
 	case refusal != nil:
-		return refusal.as(migrate.Auth)
+		return s.refused(refusal, migrate.Auth)
 	case !wire.Verified(client):
 		return s.conn.failed(migrate.Errorf(migrate.Unsafe, "AUTH: the server did not prove that it knows the password"))
 	}

@@ -130,7 +130,7 @@ func (s *Session) refusable(kind migrate.Kind, verb string, args ...string) (str
 	// go-pop3's own verdict takes an empty line for +OK and knows no codes.
 	text, refusal, err := s.conn.judge(verb, s.conn.last)
 	if refusal != nil {
-		return "", refusal.as(kind)
+		return "", s.refused(refusal, kind)
 	}
 	return text, err
 }

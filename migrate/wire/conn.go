@@ -47,7 +47,7 @@ func Dial(ctx context.Context, cfg *Config) (*Conn, error) {
 	defer cancel()
 	tcp, err := new(net.Dialer).DialContext(ctx, "tcp", cfg.Address())
 	if err != nil {
-		return nil, &migrate.Error{Kind: migrate.Unavailable, Err: err}
+		return nil, unreachable(err)
 	}
 	socket := &clocked{Conn: tcp, timeout: cfg.timeout()}
 	socket.setBusy(true)
@@ -58,6 +58,16 @@ func Dial(ctx context.Context, cfg *Config) (*Conn, error) {
 		}
 	}
 	return c, nil
+}
+
+// unreachable wraps what kept us from the server. A name that nobody knows is not known a moment later either; one
+// that cannot be looked up for now may be.
+func unreachable(err error) error {
+	e := &migrate.Error{Kind: migrate.Unavailable, Err: err}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		e.Advice, e.Hint = migrate.Never, "see whether the name of the host is written as it should be"
+	}
+	return e
 }
 
 // StartTLS does the TLS handshake now. Nothing that was received in clear may be left unread by the caller: it would
@@ -79,6 +89,10 @@ func (c *Conn) StartTLS(ctx context.Context) error {
 	if _, untrusted := errors.AsType[*certificateError](err); untrusted || errors.As(err, &bad) {
 		err = &migrate.Error{Kind: migrate.Unsafe, Err: fmt.Errorf("certificate of %s: %w", c.cfg.Host, err),
 			Hint: "name the server as its certificate does, or trust its authority with ca=FILE or its certificate with pin=sha256:HEX"}
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		err = &migrate.Error{Kind: migrate.Unavailable, Advice: migrate.Never, Err: err,
+			Hint: "what listens there speaks no TLS: see whether port and scheme (imaps, imap, pop3s, pop3) belong together"}
 	}
 	c.Fail(err)
 	return c.Err()
