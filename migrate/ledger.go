@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"iter"
+	"time"
 )
 
 // A Ledger remembers what earlier runs between one source and one destination did, so that a run cut off anywhere is
@@ -15,6 +16,9 @@ type Ledger interface {
 	// Record remembers entries of the source's mailbox, durably and all or none; an entry of the same key is replaced.
 	// A retired entry that has the same place at the destination as a recorded one is forgotten: its place was taken over.
 	Record(ctx context.Context, mbox Path, entries []Entry) error
+	// Intend remembers, durably and all or none, that messages of the source's mailbox are about to be sent: its entries
+	// become Intended, whatever they were. Record tells what came of it.
+	Intend(ctx context.Context, mbox Path, entries []Entry) error
 	// Entries yields every entry of the source's mailbox, in the order of keys.
 	Entries(ctx context.Context, mbox Path) iter.Seq2[Entry, error]
 	// Claims yields the entries that are not retired and whose message lies in the destination's mailbox dest, from
@@ -38,6 +42,7 @@ const (
 	Unknown  State = iota // never met
 	Arrived               // safe at the destination
 	SetAside              // refused or unreadable, with the reason; tried again when something may have changed
+	Intended              // about to be sent, or sent and never answered for: it may be there or not
 )
 
 // An Entry is what a Ledger knows of one message of the source.
@@ -46,8 +51,24 @@ type Entry struct {
 	State    State
 	Retired  bool     // the source no longer has it
 	Mailbox  Path     // the destination's mailbox
-	Place    Key      // its name there; zero where that could not be told
-	Identity Identity // what was sent
+	Place    Key      // its name there, zero where that could not be told; of one Intended, the least name it can have got
+	Identity Identity // what was sent; of one Intended or SetAside perhaps no more than the size
 	Flags    Flags    // the source's, when last looked at
-	Reason   string   // why it was set aside
+	Listed   Listed   // what the source's list told of it, when last looked at
+	Attempt  Attempt  // of one SetAside
+}
+
+// Listed is what the list of a source tells of a message and what never changes under one Key. By it a Key that was
+// given to another message is noticed. A zero field was not told.
+type Listed struct {
+	Size int64 // octets as announced
+	Date time.Time
+}
+
+// An Attempt tells what was tried with a message that was then set aside.
+type Attempt struct {
+	Reason  string // in the words of who refused
+	Time    time.Time
+	Program string // the version of postcask that tried
+	Limit   int64  // octets of the largest message that the destination takes, as it announced; 0 where it did not
 }

@@ -19,6 +19,7 @@ func (noLedger) Lookup(_ context.Context, _ migrate.Path, keys []migrate.Key) ([
 }
 
 func (noLedger) Record(context.Context, migrate.Path, []migrate.Entry) error { return errDryLedger }
+func (noLedger) Intend(context.Context, migrate.Path, []migrate.Entry) error { return errDryLedger }
 func (noLedger) Retire(context.Context, migrate.Path, []migrate.Key) error   { return errDryLedger }
 func (noLedger) SetSeen(context.Context, migrate.Path, migrate.Status) error { return errDryLedger }
 

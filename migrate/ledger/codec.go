@@ -72,6 +72,22 @@ func encodeDate(t time.Time) (seconds, zone any) {
 	return t.Unix(), offset
 }
 
+// unix gives seconds since 1970, or NULL for a zero time.
+func unix(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.Unix()
+}
+
+// known gives n, or NULL where it is not known.
+func known(n int64) any {
+	if n <= 0 {
+		return nil
+	}
+	return n
+}
+
 func decodeDate(seconds sql.NullInt64, zone int) time.Time {
 	switch {
 	case !seconds.Valid:

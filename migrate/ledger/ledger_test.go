@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"postcask/migrate"
 )
@@ -18,9 +19,11 @@ func TestWhatIsRecordedIsFoundAlsoAfterReopening(t *testing.T) {
 	odd := "Büro/\x00\xff%2F \n'\""
 	entries := []migrate.Entry{
 		arrived(1, "INBOX"),
-		{Key: uid(2), State: migrate.SetAside, Identity: identity("x"), Flags: migrate.Flags{}, Reason: "NO [TOOBIG] \xff\x00 too big"},
+		{Key: uid(2), State: migrate.SetAside, Identity: identity("x"), Flags: migrate.Flags{},
+			Attempt: migrate.Attempt{Reason: "NO [TOOBIG] \xff\x00 too big", Time: time.Unix(1<<31, 0).UTC(), Program: "1.0", Limit: 1 << 40}},
 		{Key: migrate.Key{Name: odd}, State: migrate.Arrived, Mailbox: migrate.Path(odd), Place: migrate.Key{Name: odd}, Flags: migrate.NewFlags("a b", "a%20b", "%", "\xff", "]")},
 		{Key: migrate.Key{Validity: 1<<32 - 1, UID: 1<<32 - 1}, State: migrate.Arrived, Mailbox: "Sent", Flags: migrate.Flags{}},
+		{Key: uid(3), State: migrate.Arrived, Mailbox: "INBOX", Flags: migrate.Flags{}, Listed: migrate.Listed{Size: 1 << 40, Date: time.Unix(-7, 0).UTC()}},
 		{Key: migrate.Key{Validity: 8, UID: 1}, State: migrate.Arrived, Retired: true, Mailbox: "Sent", Place: uid(1), Identity: migrate.Identity{Size: 1 << 40}, Flags: migrate.Flags{}},
 	}
 	mbox := migrate.Path(odd)
@@ -285,4 +288,55 @@ func TestACancelledContextEndsEveryMethod(t *testing.T) {
 	}
 	must(t, l.Record(t.Context(), "INBOX", entries)) // and the database is of use afterwards
 	same(t, "entries", all(t, l.Entries(t.Context(), "INBOX")), entries)
+}
+
+func TestAnIntentIsKnownUntilItIsAnsweredFor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "intents.db")
+	db, err := Open(t.Context(), path, Options{Create: true})
+	must(t, err)
+	next := migrate.Key{Validity: 9, UID: 40}
+	gone := arrived(7, "Sent")
+	gone.Retired, gone.Place = true, next
+	must(t, ledgerOf(t, db).Record(t.Context(), "INBOX", []migrate.Entry{gone}))
+	intent := migrate.Entry{Key: uid(1), Mailbox: "Sent", Place: next, Identity: migrate.Identity{Size: 9}, Flags: migrate.NewFlags(`\Seen`)}
+	must(t, ledgerOf(t, db).Intend(t.Context(), "INBOX", []migrate.Entry{intent}))
+	must(t, db.Close())
+
+	l := ledgerOf(t, openAt(t, path))
+	intent.State = migrate.Intended
+	same(t, "after reopening", lookup(t, l, "INBOX", uid(1), uid(7)), []migrate.Entry{intent, gone})
+	if claims := all(t, l.Claims(t.Context(), "Sent")); len(claims) != 0 {
+		t.Errorf("an intent claims a place: %+v", claims)
+	}
+	if n, err := l.Count(t.Context(), "INBOX"); n != 0 || err != nil {
+		t.Errorf("%d arrived, %v", n, err)
+	}
+	done := arrived(1, "Sent")
+	must(t, l.Record(t.Context(), "INBOX", []migrate.Entry{done}))
+	same(t, "answered for", lookup(t, l, "INBOX", uid(1)), []migrate.Entry{done})
+}
+
+func TestALedgerOfVersion1IsUpgradedAndReadAsItIs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "old.db")
+	db, err := Open(t.Context(), path, Options{Create: true})
+	must(t, err)
+	want := []migrate.Entry{arrived(1, "INBOX"), arrived(2, "INBOX")}
+	must(t, ledgerOf(t, db).Record(t.Context(), "INBOX", want))
+	must(t, db.Close())
+	for _, column := range []string{"listed_size", "listed_date", "tried", "program", `"limit"`} {
+		execute(t, path, "ALTER TABLE entries DROP COLUMN "+column)
+	}
+	execute(t, path, "PRAGMA user_version = 1")
+
+	reader, err := Open(t.Context(), path, Options{ReadOnly: true})
+	must(t, err)
+	same(t, "read only", lookup(t, ledgerOf(t, reader), "INBOX", uid(1), uid(2)), want)
+	same(t, "read only, all", all(t, ledgerOf(t, reader).Entries(t.Context(), "INBOX")), want)
+	same(t, "read only, claims", all(t, ledgerOf(t, reader).Claims(t.Context(), "INBOX")), want)
+	must(t, reader.Close())
+
+	l := ledgerOf(t, openAt(t, path))
+	want[0].Listed = migrate.Listed{Size: 12}
+	must(t, l.Record(t.Context(), "INBOX", want[:1]))
+	same(t, "upgraded", lookup(t, l, "INBOX", uid(1), uid(2)), want)
 }

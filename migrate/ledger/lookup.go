@@ -10,8 +10,20 @@ import (
 	"postcask/migrate"
 )
 
-const entryColumns = `e.state, e.retired IS NOT NULL, coalesce(d.path, ''),
-	e.place_validity, e.place_uid, e.place_name, e.size, e.full, e.trimmed, e.flags, e.reason`
+const (
+	entryColumns = `e.state, e.retired IS NOT NULL, coalesce(d.path, ''),
+	e.place_validity, e.place_uid, e.place_name, e.size, e.full, e.trimmed, e.flags, e.reason, ` + newColumns
+	newColumns = `e.listed_size, e.listed_date, e.tried, coalesce(e.program, ''), coalesce(e."limit", 0)` // since version 2
+)
+
+// entryQuery makes a query that has entryColumns in it one that the file can answer: a file of version 1 that is only
+// read has no newColumns, and tells what it would after its upgrade.
+func (db *DB) entryQuery(query string) string {
+	if db.version >= 2 {
+		return query
+	}
+	return strings.Replace(query, newColumns, `NULL, NULL, NULL, '', 0`, 1)
+}
 
 // An entryRow takes what entryColumns name.
 type entryRow struct {
@@ -19,12 +31,14 @@ type entryRow struct {
 	dest, placeName, flags  string
 	placeValidity, placeUID int64
 	full, trimmed           sql.RawBytes
+	size, date, tried       sql.NullInt64
 }
 
 func (r *entryRow) fields() []any {
 	return []any{
 		&r.e.State, &r.e.Retired, &r.dest, &r.placeValidity, &r.placeUID, &r.placeName,
-		&r.e.Identity.Size, &r.full, &r.trimmed, &r.flags, &r.e.Reason,
+		&r.e.Identity.Size, &r.full, &r.trimmed, &r.flags, &r.e.Attempt.Reason,
+		&r.size, &r.date, &r.tried, &r.e.Attempt.Program, &r.e.Attempt.Limit,
 	}
 }
 
@@ -41,6 +55,8 @@ func (r *entryRow) entry(key migrate.Key) (migrate.Entry, error) {
 	if err := decodeDigest(&e.Identity.Trimmed, r.trimmed); err != nil {
 		return e, err
 	}
+	e.Listed = migrate.Listed{Size: r.size.Int64, Date: decodeDate(r.date, 0)}
+	e.Attempt.Time = decodeDate(r.tried, 0)
 	e.Key, e.Mailbox, e.Flags = key, migrate.Path(r.dest), decodeFlags(r.flags)
 	return e, nil
 }
@@ -89,7 +105,7 @@ func (l *Ledger) Lookup(ctx context.Context, mbox migrate.Path, keys []migrate.K
 	var find *sql.Stmt
 	for group := range slices.Chunk(entries, lookupKeys) {
 		if find == nil || len(group) < lookupKeys {
-			if find, err = tx.PrepareContext(ctx, lookupQuery(len(group))); err != nil {
+			if find, err = tx.PrepareContext(ctx, l.db.entryQuery(lookupQuery(len(group)))); err != nil {
 				return nil, fault(ctx, doing, err)
 			}
 			defer find.Close() // at most two: for whole groups, and for the rest

@@ -4,18 +4,20 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 
 	"postcask/migrate"
 )
 
 const upsertEntry = `INSERT INTO entries (box, validity, uid, name, state, retired, dest, place_validity, place_uid, place_name,
-		size, full, trimmed, flags, reason, updated)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		size, full, trimmed, flags, reason, updated, listed_size, listed_date, tried, program, "limit")
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (box, validity, uid, name) DO UPDATE SET state = excluded.state,
 		retired = CASE WHEN excluded.retired IS NULL THEN NULL ELSE coalesce(retired, excluded.retired) END,
 		dest = excluded.dest, place_validity = excluded.place_validity, place_uid = excluded.place_uid,
 		place_name = excluded.place_name, size = excluded.size, full = excluded.full, trimmed = excluded.trimmed,
-		flags = excluded.flags, reason = excluded.reason, updated = excluded.updated`
+		flags = excluded.flags, reason = excluded.reason, updated = excluded.updated, listed_size = excluded.listed_size,
+		listed_date = excluded.listed_date, tried = excluded.tried, program = excluded.program, "limit" = excluded."limit"`
 
 // A place that a recorded entry takes over is no longer that of a retired one.
 const forgetRetired = `DELETE FROM entries WHERE dest = ? AND place_validity = ? AND place_uid = ? AND place_name = ?
@@ -39,6 +41,15 @@ func (l *Ledger) Record(ctx context.Context, mbox migrate.Path, entries []migrat
 		r := recorder{ledger: l, tx: tx, box: box, now: l.db.now().Unix(), dests: map[migrate.Path]int64{}}
 		return r.record(ctx, entries)
 	})
+}
+
+// Intend implements migrate.Ledger.
+func (l *Ledger) Intend(ctx context.Context, mbox migrate.Path, entries []migrate.Entry) error {
+	intended := slices.Clone(entries)
+	for i := range intended {
+		intended[i].State, intended[i].Retired = migrate.Intended, false
+	}
+	return l.Record(ctx, mbox, intended)
 }
 
 // A recorder writes the entries of one transaction.
@@ -75,10 +86,11 @@ func (r *recorder) record(ctx context.Context, entries []migrate.Entry) error {
 		full, trimmed := encodeIdentity(e.Identity)
 		if _, err := upsert.ExecContext(ctx, r.box, e.Key.Validity, e.Key.UID, e.Key.Name, e.State, gone,
 			dest, e.Place.Validity, e.Place.UID, e.Place.Name,
-			e.Identity.Size, full, trimmed, encodeFlags(e.Flags), e.Reason, r.now); err != nil {
+			e.Identity.Size, full, trimmed, encodeFlags(e.Flags), e.Attempt.Reason, r.now, known(e.Listed.Size), unix(e.Listed.Date),
+			unix(e.Attempt.Time), e.Attempt.Program, known(e.Attempt.Limit)); err != nil {
 			return err
 		}
-		if dest == nil || e.Place.IsZero() {
+		if dest == nil || e.Place.IsZero() || e.State != migrate.Arrived { // only what arrived takes a place over
 			continue
 		}
 		if _, err := forget.ExecContext(ctx, dest, e.Place.Validity, e.Place.UID, e.Place.Name,

@@ -4,16 +4,17 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 
 	"postcask/migrate"
 )
 
 const (
 	applicationID = 0x7063736b // "pcsk", so that file(1) and we know our own
-	version       = 1          // in PRAGMA user_version; a higher one is refused
+	version       = 2          // in PRAGMA user_version; a higher one is refused
 )
 
-// schema is version 1. Names that repeat (accounts, mailboxes) are rows of their own, so that an entry stays small.
+// schema is version 1, on which upgrades build. Names that repeat (accounts, mailboxes) are rows of their own, so that an entry stays small.
 // Times are seconds since 1970; digests are blobs of 32 octets or NULL where not known.
 const schema = `
 CREATE TABLE meta (
@@ -125,40 +126,60 @@ CREATE TABLE events (
 ) STRICT;
 `
 
+// upgrades[i] makes version i+2 of version i+1. None changes what an older row means: a file can be upgraded at any time.
+var upgrades = [...]string{
+	// What the source told of a message, so that a key that is given to another is noticed, and what was tried with one
+	// that was set aside.
+	`ALTER TABLE entries ADD COLUMN listed_size INTEGER;
+	ALTER TABLE entries ADD COLUMN listed_date INTEGER;
+	ALTER TABLE entries ADD COLUMN tried INTEGER;
+	ALTER TABLE entries ADD COLUMN program TEXT;
+	ALTER TABLE entries ADD COLUMN "limit" INTEGER;`,
+}
+
 type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// inspect tells whether the database is empty, and refuses one that is not ours or newer.
-func inspect(ctx context.Context, q querier) (empty bool, err error) {
-	var app, have, tables int64
+// inspect tells the version of the database, 0 for one that is empty, and refuses one that is not ours or newer.
+func inspect(ctx context.Context, q querier) (have int64, err error) {
+	var app, tables int64
 	row := q.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id),
 		(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)`)
 	if err := row.Scan(&app, &have, &tables); err != nil {
-		return false, err
+		return 0, err
 	}
 	switch {
 	case app == 0 && have == 0 && tables == 0:
-		return true, nil
+		return 0, nil
 	case app != applicationID:
-		return false, damaged("a database, but not one of postcask")
+		return 0, damaged("a database, but not one of postcask")
 	case have > version:
-		return false, &migrate.Error{
+		return 0, &migrate.Error{
 			Kind: migrate.Damaged, Hint: newerHint,
 			Err: fmt.Errorf("its version is %d, this program knows %d", have, version),
 		}
 	case have < 1:
-		return false, damaged("its version is %d", have)
+		return 0, damaged("its version is %d", have)
 	}
-	return false, nil
+	return have, nil
 }
 
-// initialise makes the tables, unless another process was faster.
-func initialise(ctx context.Context, tx *sql.Tx) error {
-	empty, err := inspect(ctx, tx)
-	if err != nil || !empty {
+// upgrade makes the tables, or brings them to the present version, unless another process was faster.
+func upgrade(ctx context.Context, tx *sql.Tx) error {
+	have, err := inspect(ctx, tx)
+	if err != nil || have == version {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA application_id=%d; PRAGMA user_version=%d;", applicationID, version))
+	var steps strings.Builder
+	if have == 0 {
+		fmt.Fprintf(&steps, "%sPRAGMA application_id=%d;", schema, applicationID)
+		have = 1
+	}
+	for _, step := range upgrades[have-1:] {
+		steps.WriteString(step)
+	}
+	fmt.Fprintf(&steps, "PRAGMA user_version=%d;", version)
+	_, err = tx.ExecContext(ctx, steps.String())
 	return err
 }

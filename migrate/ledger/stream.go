@@ -54,7 +54,7 @@ func (l *Ledger) Entries(ctx context.Context, mbox migrate.Path) iter.Seq2[migra
 			after = []any{e.Key.Validity, e.Key.UID, e.Key.Name}
 			return e, err
 		}, func() (string, []any) {
-			return entriesQuery, append(append([]any{box}, after...), pageRows)
+			return l.db.entryQuery(entriesQuery), append(append([]any{box}, after...), pageRows)
 		})
 	}
 }
@@ -78,7 +78,7 @@ func (l *Ledger) Claims(ctx context.Context, dest migrate.Path) iter.Seq2[migrat
 			after = []any{e.Place.Validity, e.Place.UID, e.Place.Name, box, e.Key.Validity, e.Key.UID, e.Key.Name}
 			return e, err
 		}, func() (string, []any) {
-			return claimsQuery, append(append([]any{id, migrate.Arrived}, after...), pageRows)
+			return l.db.entryQuery(claimsQuery), append(append([]any{id, migrate.Arrived}, after...), pageRows)
 		})
 	}
 }

@@ -48,7 +48,7 @@ func (l *Ledger) Record(_ context.Context, mbox migrate.Path, entries []migrate.
 		l.entries[mbox] = map[migrate.Key]migrate.Entry{}
 	}
 	for _, entry := range entries {
-		if !entry.Place.IsZero() {
+		if entry.State == migrate.Arrived && !entry.Place.IsZero() {
 			for _, others := range l.entries {
 				maps.DeleteFunc(others, func(_ migrate.Key, other migrate.Entry) bool {
 					return other.Retired && other.Mailbox == entry.Mailbox && other.Place == entry.Place
@@ -58,6 +58,15 @@ func (l *Ledger) Record(_ context.Context, mbox migrate.Path, entries []migrate.
 		l.entries[mbox][entry.Key] = entry
 	}
 	return nil
+}
+
+// Intend implements migrate.Ledger.
+func (l *Ledger) Intend(ctx context.Context, mbox migrate.Path, entries []migrate.Entry) error {
+	intended := slices.Clone(entries)
+	for i := range intended {
+		intended[i].State, intended[i].Retired = migrate.Intended, false
+	}
+	return l.Record(ctx, mbox, intended)
 }
 
 // Entries implements migrate.Ledger.
