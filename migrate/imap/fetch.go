@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"postcask/migrate"
+	"postcask/migrate/wire"
 )
 
 const (
@@ -215,6 +216,9 @@ var errNoBody = errors.New("the server tells of this message and does not give i
 // close settles what a command was to bring and has not brought: members of a group are asked for alone; one that was
 // asked for alone is gone if the server says OK, else unreadable, in the server's words.
 func (r *fetchRun) close(c *fetchCommand, st status) error {
+	if _, ok := wire.PleaOf(st.code, st.text, false); ok && !st.ok() {
+		return r.s.broken(st.refusal("fetch")) // it is no message's fault, and asking for each would be the worst answer
+	}
 	for _, i := range c.wanted {
 		if r.done[i] || r.stopped {
 			continue

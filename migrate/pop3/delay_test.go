@@ -18,7 +18,7 @@ func TestServerWantsTimeBetweenTwoLogIns(t *testing.T) {
 		{"announced for each user", "LOGIN-DELAY", []string{"60", "USER"}, time.Minute},
 		{"announced as nonsense", "LOGIN-DELAY", []string{"-1"}, time.Minute},
 		{"not announced", "LOGIN-DELAY", nil, time.Minute},
-		{"beyond measure", "LOGIN-DELAY 99999999999999", nil, time.Minute},
+		{"beyond measure", "LOGIN-DELAY 99999999999999999999999", nil, time.Minute},
 		{"for years", "LOGIN-DELAY 99999999", nil, longestDelay},
 	} {
 		s := &Session{capabilities: map[string][]string{}}
