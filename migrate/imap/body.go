@@ -114,10 +114,11 @@ func (r *fetchRun) guess(number uint32, hasBody bool) uint32 {
 	return 0
 }
 
-// show notes that the server knows of uid.
+// show notes that the server knows of uid. Where it does not say whose message it tells of, that is the one message
+// that was asked for: rather than have it vanish without a word.
 func (r *fetchRun) show(uid uint32) {
 	for _, c := range r.pending {
-		if c.single && r.messages[c.wanted[0]].Key.UID == uid {
+		if c.single && (r.messages[c.wanted[0]].Key.UID == uid || uid == 0 && len(r.pending) == 1) {
 			c.shown = true
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 const (
 	stretchSize = 2000 // messages that are listed at once
+	untoldLimit = 100  // messages of a stretch that the server need not tell of
 	allItems    = "(UID FLAGS INTERNALDATE RFC822.SIZE)"
 )
 
@@ -98,6 +99,7 @@ func (s *Session) rows(ctx context.Context, from, to uint32) ([]migrate.Message,
 	if err != nil {
 		return nil, err
 	}
+	untold := 0
 	for number := from; number <= to; number++ {
 		if got[number].Key.UID != 0 {
 			continue
@@ -113,6 +115,11 @@ func (s *Session) rows(ctx context.Context, from, to uint32) ([]migrate.Message,
 		gone := st.code == "EXPUNGEISSUED" || number > s.view.exists
 		if !st.ok() && !gone && got[number].Key.UID == 0 {
 			return nil, st.refusal(fmt.Sprintf("list message number %d", number))
+		}
+		if got[number].Key.UID == 0 && !gone {
+			if untold++; untold > untoldLimit {
+				return nil, migrate.Errorf(migrate.Unavailable, "the server tells of %d messages and does not list them", s.view.exists)
+			}
 		}
 	}
 	rows := make([]migrate.Message, 0, len(got))

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -98,8 +97,8 @@ func (r *reader) response() (*response, error) {
 		return resp, nil
 	}
 	word := r.word()
-	if n, err := strconv.ParseUint(word, 10, 64); err == nil && resp.tag == "*" {
-		if n <= math.MaxUint32 { // a number beyond is no message's
+	if resp.tag == "*" && word != "" && strings.Trim(word, "0123456789") == "" {
+		if n, err := strconv.ParseUint(word, 10, 32); err == nil { // a number beyond is no message's
 			resp.number = uint32(n)
 		}
 		word = r.word()
@@ -194,7 +193,7 @@ func (r *reader) findLiteral() error {
 		return nil // an atom of a server that has its own ideas
 	}
 	n, err := strconv.ParseInt(string(digits), 10, 64)
-	if err != nil || n < 0 || n > literalLimit {
+	if err != nil || digits[0] == '-' || n > literalLimit {
 		return fmt.Errorf("the server announces a literal of %s octets", wire.Clean(string(digits)))
 	}
 	if open > r.pos && r.line[open-1] == '~' { // literal8 (RFC 3516)
