@@ -39,6 +39,7 @@ const (
 	Quarantined  Outcome = "quarantined"
 	Left         Outcome = "failed"
 	FlagsUpdated Outcome = "flags_updated" // beside Present
+	Deleted      Outcome = "deleted"       // at the source, beside any of them
 )
 
 // Counts add up what became of messages: Messages is the sum of the five that follow it.
@@ -51,17 +52,6 @@ type Counts struct {
 	Failed       int64 `json:"failed"`
 	FlagsUpdated int64 `json:"flags_updated"`
 	Octets       int64 `json:"octets"` // of the wire form, copied
-}
-
-func (c *Counts) add(other Counts) {
-	c.Messages += other.Messages
-	c.Copied += other.Copied
-	c.Present += other.Present
-	c.Filtered += other.Filtered
-	c.Quarantined += other.Quarantined
-	c.Failed += other.Failed
-	c.FlagsUpdated += other.FlagsUpdated
-	c.Octets += other.Octets
 }
 
 func (c *Counts) note(outcome Outcome, size int64) {
@@ -102,5 +92,8 @@ type Summary struct {
 	MailboxesFailed int64         `json:"mailboxes_failed"` // could not be read, or not be made
 	KeywordsDropped int64         `json:"keywords_dropped"` // that the destination does not keep, taken off the messages
 	Retries         int64         `json:"retries"`
+	Deleted         int64         `json:"deleted"`     // at the source, as it has confirmed; in a dry run, that would be
+	Marked          int64         `json:"marked"`      // flagged \Deleted there and not removed
+	NotDeleted      int64         `json:"not_deleted"` // were to be deleted, and stay for a reason that was told
 	Elapsed         time.Duration `json:"-"`
 }

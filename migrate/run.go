@@ -20,7 +20,8 @@ type Job struct {
 	OpenSource func(ctx context.Context) (Source, error)
 	// OpenSink opens one more Sink, one for each lane. It may be nil in a dry run, where the destination is not there yet.
 	OpenSink func(ctx context.Context) (Sink, error)
-	Ledger   Ledger // nil only where OpenSink is nil
+	Ledger   Ledger    // nil only where OpenSink is nil
+	Deletion *Deletion // what is deleted at the source afterwards; nil for nothing
 	Options  Options
 }
 
@@ -71,6 +72,9 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 	defer r.watch(ctx)()
 
 	err := r.all(ctx)
+	if err == nil {
+		err = r.remove(ctx)
+	}
 	r.summary.Elapsed = time.Since(r.began)
 	return r.summary, cmp.Or(context.Cause(ctx), err, r.haltReason)
 }
@@ -281,7 +285,7 @@ func (r *run) report(event Event) {
 	r.tell(event)
 }
 
-// tell is report for those who hold the lock.
+// tell is report for those who hold the lock: one goroutine reports at a time.
 func (r *run) tell(event Event) {
 	if r.Options.Report != nil {
 		r.Options.Report(event)

@@ -58,6 +58,20 @@ type Statuser interface {
 // A Flagless source knows no flags (POP3): that its messages come without any says nothing about those of their copies.
 type Flagless interface{ Flagless() }
 
+// A Remover is a Source that can delete messages. One that was opened to be only read refuses.
+type Remover interface {
+	// Remove deletes messages of mbox for good, each only where it is beyond doubt the one that is meant, and nothing
+	// else, whatever others have marked. It returns once the store has confirmed what it tells. An error means that
+	// nothing is known of any of them: they have to be looked for in a new session.
+	Remove(ctx context.Context, mbox Path, messages []Doomed) (Removal, error)
+}
+
+// A Namer is a Source that has to name some messages itself, since its store gave them no name that lasts.
+type Namer interface {
+	// NamedByStore tells whether key is a name that the store gave.
+	NamedByStore(key Key) bool
+}
+
 // A HeaderReader can give a few header fields of messages without their bodies: at least Date, From, To, Subject and
 // Message-ID. Sources may be one.
 type HeaderReader interface {

@@ -25,6 +25,8 @@ type Store struct {
 	Nameless bool
 	// Sizeless makes bodies of unknown size, as POP3 gives them.
 	Sizeless bool
+	// MarkOnly makes Remove flag messages as deleted, as an IMAP server without UIDPLUS does.
+	MarkOnly bool
 
 	mu        sync.Mutex
 	mailboxes map[migrate.Path]*mailbox
