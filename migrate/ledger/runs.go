@@ -71,10 +71,27 @@ func (db *DB) Runs(ctx context.Context, limit int) ([]Run, error) {
 
 // AddEvent notes something worth knowing later, durably. Mailbox and key may be zero.
 func (db *DB) AddEvent(ctx context.Context, kind string, mailbox migrate.Path, key migrate.Key, text string) error {
-	return db.update(ctx, "note an event", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO events (time, kind, mailbox, validity, uid, name, text) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			db.now().Unix(), kind, string(mailbox), key.Validity, key.UID, key.Name, text)
-		return err
+	return db.AddEvents(ctx, []Event{{Kind: kind, Mailbox: mailbox, Key: key, Text: text}})
+}
+
+// AddEvents is AddEvent for several, all or none. Their IDs and times are given here.
+func (db *DB) AddEvents(ctx context.Context, events []Event) error {
+	if len(events) == 0 {
+		return ctx.Err()
+	}
+	now := db.now().Unix()
+	return db.update(ctx, "note events", func(tx *sql.Tx) error {
+		insert, err := tx.PrepareContext(ctx, `INSERT INTO events (time, kind, mailbox, validity, uid, name, text) VALUES (?, ?, ?, ?, ?, ?, ?)`)
+		if err != nil {
+			return err
+		}
+		defer insert.Close()
+		for _, e := range events {
+			if _, err := insert.ExecContext(ctx, now, e.Kind, string(e.Mailbox), e.Key.Validity, e.Key.UID, e.Key.Name, e.Text); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

@@ -9,9 +9,10 @@
 //	digest    names for messages that the server gives no usable name
 //	lane      RETR and TOP with several commands under way; body takes the dots out
 //	fetch     the messages asked for
+//	dele      deleting, in sessions of its own
 //
 // A message is named by its UIDL. Where the server has none, or one that RFC 1939, section 7, does not allow, or the
 // same for several messages, the name is made of the message's digest.
 //
-// Nothing is ever deleted: a Session sends no DELE.
+// A Session sends no DELE but in Remove, which takes a Session of its own and ends it.
 package pop3
