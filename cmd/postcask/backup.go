@@ -9,6 +9,7 @@ func (c *cli) backupCommand() *cobra.Command {
 		runOptions
 		password passwordFlags
 		format   string
+		deletion deletionFlags
 	}
 	cmd := &cobra.Command{
 		Use:   "backup SOURCE ARCHIVE",
@@ -16,15 +17,22 @@ func (c *cli) backupCommand() *cobra.Command {
 		Long: `Pull the mail of an IMAP or POP3 account into an archive, a folder on disk.
 
 The server is only read: not even a \Seen flag changes there. Run it again, by hand or each night, and only what is
-new is fetched. What has gone from the server stays in the archive. A run that was cut off is safe to run again.`,
+new is fetched. What has gone from the server stays in the archive. A run that was cut off is safe to run again.
+
+With --delete-after the server is tidied up afterwards: a message goes from it once it has been in the archive for that
+long, and only after its octets were read back from the disk just then and are the ones that came.`,
 		Example: `  postcask backup imaps://me%40old.example@imap.old.example mail
   postcask backup pop3s://me@pop.old.example mail --format mbox
   postcask backup imaps://me@imap.old.example/Work mail --since 2y --exclude '\Trash' --exclude Spam
-  postcask backup work: /srv/mail/work --quiet --no-input`,
+  postcask backup work: /srv/mail/work --quiet --no-input
+  postcask backup pop3s://me@pop.old.example mail --delete-after 30d --max-delete 500`,
 		Args: arguments("SOURCE", "ARCHIVE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			if err := o.check(); err != nil {
+				return err
+			}
+			if err := o.deletion.check(); err != nil {
 				return err
 			}
 			from, err := c.endpoint(args[0], o.allowPlaintext)
@@ -49,7 +57,7 @@ new is fetched. What has gone from the server stays in the archive. A run that w
 			if err != nil {
 				return err
 			}
-			err = c.pull(ctx, source, to, store, o.options(from))
+			err = c.pull(ctx, source, to, store, o.options(from), o.deletion.deletion(source, store))
 			if store != nil {
 				err = c.keep(err, store.Close())
 			}
@@ -58,6 +66,7 @@ new is fetched. What has gone from the server stays in the archive. A run that w
 	}
 	o.bind(cmd)
 	cmd.Flags().StringVar(&o.format, "format", "", "`FORMAT` of the archive, chosen at the first run: maildir (the default) or mbox")
+	o.deletion.bind(cmd)
 	o.password.bind(cmd, "source", true)
 	return cmd
 }

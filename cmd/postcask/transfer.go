@@ -21,6 +21,7 @@ type leg struct {
 	openSink            func(ctx context.Context) (migrate.Sink, error)
 	ledger              migrate.Ledger
 	options             migrate.Options
+	deletion            *migrate.Deletion                      // at the source; nil for none
 	renamed             func() []string                        // what the destination names otherwise; may be nil
 	record              func(status int, summary []byte) error // keeps how it ended; may be nil
 }
@@ -34,7 +35,7 @@ func (c *cli) run(ctx context.Context, l leg) error {
 	l.options.Stop, l.options.Report = c.interrupts.stop, r.event
 	summary, err := migrate.Run(ctx, migrate.Job{
 		Source: l.source.end("source"), Destination: l.destination.end("destination"),
-		OpenSource: l.openSource, OpenSink: l.openSink, Ledger: l.ledger, Options: l.options,
+		OpenSource: l.openSource, OpenSink: l.openSink, Ledger: l.ledger, Deletion: l.deletion, Options: l.options,
 	})
 	if l.renamed != nil {
 		r.renamed(l.renamed())
@@ -48,9 +49,9 @@ func (c *cli) run(ctx context.Context, l leg) error {
 	return ended
 }
 
-// pull fills an archive from a server.
-func (c *cli) pull(ctx context.Context, from *server, to *endpoint, store *archive.Archive, options migrate.Options) error {
-	l := leg{command: "backup", source: from.end, destination: to, openSource: from.source, options: options}
+// pull fills an archive from a server, and deletes there what deletion says, if anything.
+func (c *cli) pull(ctx context.Context, from *server, to *endpoint, store *archive.Archive, options migrate.Options, deletion *migrate.Deletion) error {
+	l := leg{command: "backup", source: from.end, destination: to, openSource: from.source, options: options, deletion: deletion}
 	if store != nil {
 		known, err := store.Ledger(ctx, from.end.String())
 		if err != nil {
