@@ -357,6 +357,22 @@ func TestSlowDrip(t *testing.T) {
 	}
 }
 
+// An answer that nobody asked for is not taken for a message's: every message would then bear the name of the one before it.
+func TestAnswersNobodyAskedFor(t *testing.T) {
+	for name, script := range map[string][]string{
+		"before the first": {"s: +OK\r\n1 one\r\n2 two\r\n.\r\n+OK\r\nevil\r\n.\r\n"},
+		"behind the first": {"S: +OK\r\n1 one\r\n2 two\r\n.", "C: RETR 1", "s: +OK\r\nfirst\r\n.\r\n+OK\r\nevil\r\n.\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, append(loggedIn("", "C: STAT", "S: +OK 2 20", "C: LIST", "S: +OK\r\n1 7\r\n2 8\r\n.", "C: UIDL"), script...)...)
+			got, err := fetch(t.Context(), s, "one", "two")
+			if err == nil || !strings.Contains(err.Error(), "unasked") || strings.Contains(strings.Join(got, ""), "evil") {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+}
+
 // The clock doesn't run while the caller takes its time, between messages, in a body, or with nothing asked.
 func TestSlowCaller(t *testing.T) {
 	s := func() *Session {

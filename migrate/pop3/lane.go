@@ -129,6 +129,10 @@ func (l *lane) fill() error {
 	if len(commands) == 0 {
 		return nil
 	}
+	if s.pending == len(commands) && s.conn.in.Buffered() > 0 {
+		// Nothing is awaited: what is there would be taken for the first of these messages, and each for the next.
+		return s.conn.failed(fmt.Errorf("the server spoke unasked before %s", commands[0]))
+	}
 	if err := s.client.Send(strings.Join(commands, "\r\n")); err != nil {
 		return s.conn.failed(err)
 	}
