@@ -25,6 +25,7 @@ const (
 // The comments at the top of a dialogue tell what is to come of it:
 //
 //	# expect: exit 3 holds one    the exit status, and the messages of the script that the archive has afterwards
+//	# expect: exit 0 holds 2      or only their number
 //	# expect: exit 7 sent 1       of a restore: how many messages it says it has copied
 //	# says: a few words           stand on standard error
 //	# command: restore            instead of backup: an archive with the messages one and two goes to the server
