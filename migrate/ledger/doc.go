@@ -11,6 +11,8 @@
 // for the one writer. Everything read streams in pages: no transaction is open while a caller works, and memory does
 // not grow with a mailbox.
 //
+// Beside each file lies a seal, file.sum, by which a single flipped bit is noticed before anything is built on it.
+//
 // A DB is safe for use by several goroutines. Errors carry a migrate.Kind: Damaged for a file that is missing, broken,
 // not ours or newer than this program, Locked where another process kept it busy too long. A full disk answers to
 // errors.Is(err, syscall.ENOSPC), one that cannot be read or written to syscall.EIO.

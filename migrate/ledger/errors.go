@@ -15,6 +15,8 @@ import (
 const (
 	damagedHint = "the mail itself is not touched by this; the index of an archive is made anew by postcask doctor --rebuild ARCHIVE"
 	lockedHint  = "another run is at work on it; wait for that one to end"
+	roomHint    = "make room on the disk and run the same command again; it goes on from there"
+	ownerHint   = "see who owns the file and whether the disk can be written"
 	newerHint   = "it was written by a newer postcask; use that one, or a newer one still"
 )
 
@@ -37,7 +39,9 @@ func fault(ctx context.Context, doing string, err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return &migrate.Error{Kind: migrate.Locked, Err: fmt.Errorf("%s: %w", doing, err), Hint: lockedHint}
 	case sqlite3.SQLITE_FULL:
-		return fmt.Errorf("%s: %w: %w", doing, diskError(syscall.ENOSPC), err)
+		return &migrate.Error{Kind: migrate.Refused, Err: fmt.Errorf("%s: %w: %w", doing, diskError(syscall.ENOSPC), err), Hint: roomHint}
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
+		return &migrate.Error{Kind: migrate.Refused, Err: fmt.Errorf("%s: %w", doing, err), Hint: ownerHint}
 	case sqlite3.SQLITE_IOERR:
 		return fmt.Errorf("%s: %w: %w", doing, diskError(syscall.EIO), err)
 	case sqlite3.SQLITE_INTERRUPT:

@@ -35,6 +35,7 @@ type DB struct {
 	read    *sql.DB
 	write   *sql.DB // one connection, so that writers queue here and not in SQLite; nil when read-only
 	now     func() time.Time
+	wrote   atomic.Bool // something has changed: the seal is to be made anew
 }
 
 // Open opens the database at path. With o.Create a missing one is made, with mode 0600, and its directory synced; its
@@ -79,6 +80,9 @@ func (db *DB) openBoth(ctx context.Context, o Options, busy time.Duration) (err 
 	}
 	db.version = version
 	have, err := inspect(ctx, db.write)
+	if err == nil && have > 0 {
+		err = db.checkSeal(ctx) // before anything is built on what is there
+	}
 	switch {
 	case err != nil || have == version:
 		return err
@@ -194,11 +198,17 @@ func (db *DB) update(ctx context.Context, doing string, do func(tx *sql.Tx) erro
 	if err != nil {
 		return fault(ctx, doing, err)
 	}
-	if err := do(tx); err != nil {
+	err = do(tx)
+	if err == nil && !db.wrote.Load() {
+		err = unseal(ctx, tx)
+	}
+	if err != nil {
 		_ = tx.Rollback() // the first error is the one to tell
 		return fault(ctx, doing, err)
 	}
-	err = tx.Commit() // one that fails is rolled back by the driver
+	if err = tx.Commit(); err == nil { // one that fails is rolled back by the driver
+		db.wrote.Store(true)
+	}
 	step.Done("committed: " + doing)
 	return fault(ctx, doing, err)
 }

@@ -36,7 +36,7 @@ func execute(t *testing.T, path, statement string) {
 	raw, err := sql.Open("sqlite", path)
 	must(t, err)
 	_, err = raw.ExecContext(t.Context(), statement)
-	must(t, errors.Join(err, raw.Close()))
+	must(t, errors.Join(err, raw.Close(), os.RemoveAll(path+sealSuffix)))
 }
 
 func TestWhatIsNoLedgerIsRefused(t *testing.T) {
@@ -131,6 +131,10 @@ func TestCheckFindsDamage(t *testing.T) {
 		copy(octets[at:at+64], bytes.Repeat([]byte{0xa5}, 64)) // heads of pages
 	}
 	must(t, os.WriteFile(path, octets, 0o600))
+	if _, err := Open(t.Context(), path, Options{}); migrate.KindOf(err) != migrate.Damaged {
+		t.Errorf("opened to write: %v", err)
+	}
+	must(t, os.Remove(path+sealSuffix)) // as after a crash
 	for _, o := range []Options{{}, {ReadOnly: true}} {
 		db, err := Open(t.Context(), path, o)
 		must(t, err)
@@ -231,7 +235,7 @@ func TestAFullDiskIsToldAndSurvived(t *testing.T) {
 	must(t, err)
 	entries, _ := many(2000, "Full")
 	err = ledgerOf(t, db).Record(t.Context(), "Full", entries)
-	if !errors.Is(err, syscall.ENOSPC) || migrate.KindOf(err) != migrate.Failed {
+	if !errors.Is(err, syscall.ENOSPC) || migrate.KindOf(err) != migrate.Refused || migrate.HintOf(err) == "" {
 		t.Fatalf("got %v", err)
 	}
 	same(t, "of the group", len(all(t, ledgerOf(t, db).Entries(t.Context(), "Full"))), 0)
@@ -298,7 +302,7 @@ func TestPermissionsOfOthersAreTakenAway(t *testing.T) {
 	}
 	db := openAt(t, path)
 	must(t, db.SetMeta(t.Context(), "k", "v"))
-	modes(t, filepath.Dir(path), map[string]fs.FileMode{".": 0o755, "db": 0o600, "db-wal": 0o600, "db-shm": 0o600})
+	modes(t, filepath.Dir(path), map[string]fs.FileMode{".": 0o755, "db": 0o600, "db-wal": 0o600, "db.sum": 0o600, "db-shm": 0o600})
 }
 
 func TestOpenTwiceInOneProcess(t *testing.T) {
