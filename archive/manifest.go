@@ -1,6 +1,9 @@
 package archive
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,12 +47,20 @@ type manifest struct {
 	Layout   Format    `json:"layout"`
 	Created  time.Time `json:"created"`
 	MadeFrom string    `json:"made_from"`
+	Sum      string    `json:"sum"` // SHA-256 of archive.json with this empty: a bit that flips in the id would go unnoticed
 }
 
-// Detect tells whether dir is an archive of ours, of any version, by its archive.json alone.
+// sum gives the sum of archive.json, whose own sum is have.
+func sum(text []byte, have string) string {
+	digest := sha256.Sum256(bytes.Replace(text, []byte(`"`+have+`"`), []byte(`""`), 1))
+	return hex.EncodeToString(digest[:])
+}
+
+// Detect tells whether dir is an archive of ours, of any version, by its archive.json alone. One whose archive.json is
+// damaged is an archive too: Open tells what is wrong.
 func Detect(dir string) bool {
 	_, err := readManifest(dir)
-	return err == nil || migrate.HintOf(err) == newerHint
+	return err == nil || migrate.HintOf(err) != missingHint
 }
 
 const (
@@ -109,15 +120,21 @@ func parseManifest(dir string) (m manifest, err error) {
 	case m.Version < 1 || m.ID == "" || m.Layout != Maildir && m.Layout != Mbox:
 		return m, fmt.Errorf("version %d, id %.80q, layout %.80q", m.Version, m.ID, m.Layout)
 	}
+	if m.Sum != "" && m.Sum != sum(text, m.Sum) { // the first archives have none
+		return m, errors.New("it is not as it was written: its SHA-256 differs")
+	}
 	return m, nil
 }
 
 func (d *disk) writeManifest(own *folder, m manifest) error {
+	m.Sum = ""
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err
 	}
-	return d.replace(own, manifestFile, append(text, '\n'))
+	text = append(text, '\n')
+	text = bytes.Replace(text, []byte(`"sum": ""`), fmt.Appendf(nil, `"sum": %q`, sum(text, "")), 1)
+	return d.replace(own, manifestFile, text)
 }
 
 // claim makes sure that a new archive may be made in dir: it is missing, or empty but for what a Create that was cut
