@@ -9,6 +9,8 @@ import (
 const (
 	removeGroup = 200             // messages that are read back, deleted and noted together
 	clockSlack  = 2 * time.Minute // by which a clock may be set back without a word
+
+	fruitlessSessions = 3 // in a row, before a server that deletes nothing and refuses nothing is given up
 )
 
 // deleter is the deletion of one run. It comes after everything else: nothing is in any lane's hand, and the sessions
@@ -195,27 +197,29 @@ func (d *deleter) group(ctx context.Context, mbox Path, entries []Entry) error {
 		return err
 	}
 	asked := map[Key]bool{} // the answer to its deletion was lost
-	for attempt := 0; len(doomed) > 0 && !d.isHalted(); {
-		removal, err := d.try(ctx, mbox, doomed)
-		if err == nil {
-			left, err := d.settleAll(ctx, mbox, doomed, removal.Removed, asked, before)
-			if err != nil {
-				return err
+	for fruitless := 0; len(doomed) > 0 && !d.isHalted(); {
+		var removal Removal
+		err := d.control.retry(ctx, d.closeSource, func() (err error) {
+			if removal, err = d.try(ctx, mbox, doomed); err != nil {
+				for _, m := range doomed {
+					asked[m.Key] = true
+				}
 			}
-			if len(left) < len(doomed) {
-				attempt = 0
-			} else if attempt++; attempt == attemptsToOpen {
-				return atEnd(d.Source, Errorf(Unavailable, "the server ends each session before anything is deleted in %q", mbox))
-			}
-			doomed = left
-			continue
-		}
-		for _, m := range doomed {
-			asked[m.Key] = true
-		}
-		if attempt++; !IsTemporary(err) || attempt == attemptsToOpen || !d.control.pause(ctx, attempt, err) {
 			return atEnd(d.Source, err)
+		})
+		if err != nil {
+			return err
 		}
+		left, err := d.settleAll(ctx, mbox, doomed, removal.Removed, asked, before)
+		if err != nil {
+			return err
+		}
+		if fruitless++; len(left) < len(doomed) {
+			fruitless = 0
+		} else if fruitless == fruitlessSessions {
+			return atEnd(d.Source, Errorf(Unavailable, "the server ends each session before anything is deleted in %q", mbox))
+		}
+		doomed = left
 	}
 	return nil
 }
