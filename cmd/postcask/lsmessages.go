@@ -85,7 +85,7 @@ func headerFields(octets []byte) map[string]string {
 			break
 		}
 		if line[0] == ' ' || line[0] == '\t' {
-			if name != "" {
+			if name != "" && len(fields[name]) < longestField { // a field of a million lines is nothing to show
 				fields[name] += " " + string(bytes.TrimLeft(line, " \t"))
 			}
 			continue
@@ -100,6 +100,9 @@ func headerFields(octets []byte) map[string]string {
 	}
 	return fields
 }
+
+// longestField is how long an unfolded field may be before what follows of it is left out.
+const longestField = 8 << 10
 
 var shownFields = []string{"date", "from", "to", "subject", "message-id"}
 
