@@ -12,6 +12,9 @@ import (
 func (l *lane) carry(ctx context.Context, w *work, messages []Message) (settled []Key, err error) {
 	var inHand []Message
 	for f, err := range l.source.Fetch(ctx, w.mbox.Path, messages) {
+		if err == nil && concernsSession(f.Err) {
+			err = f.Err
+		}
 		if err == nil && f.Err != nil {
 			l.leave(w, f.Message, l.Source, f.Err)
 			settled = append(settled, f.Message.Key)
@@ -89,7 +92,7 @@ func (l *lane) commit(ctx context.Context, w *work, inHand []Message) (settled [
 			settled = append(settled, m.Key)
 		case IsTemporary(stored[i].Err):
 			temporary = stored[i].Err
-		case KindOf(stored[i].Err) == Refused:
+		case KindOf(stored[i].Err) == Refused, KindOf(stored[i].Err) == Limit:
 			fatal = stored[i].Err
 			w.fault.Store(true) // left for the next run, when there is room again
 		default:
@@ -98,6 +101,9 @@ func (l *lane) commit(ctx context.Context, w *work, inHand []Message) (settled [
 		}
 	}
 	l.limitReached()
+	if KindOf(fatal) == Limit {
+		return settled, &Error{Kind: Limit, End: string(l.Destination), Mailbox: w.dest, Err: fatal}
+	}
 	if fatal != nil {
 		return settled, &Error{Kind: Refused, End: string(l.Destination), Mailbox: w.dest, Err: fatal,
 			Hint: "make room there and run the same command again, it goes on from here"}

@@ -3,38 +3,36 @@ package migrate
 import (
 	"bufio"
 	"context"
-	"math/rand/v2"
+	"errors"
 	"time"
 )
-
-// The bounds of patience. A server that cannot be reached is tried so often before the run ends; a message that breaks
-// the connection each time it is touched is left behind, and so many of them in a row mean that it is not the messages.
-const (
-	attemptsToOpen   = 6
-	attemptsAtOne    = 2
-	leftBehindInARow = 3
-)
-
-// backoff is how long to wait before the attempt-th new connection: from about one second, doubling to a minute, with
-// jitter so that many clients don't come back at once.
-func backoff(attempt int) time.Duration {
-	wait := min(time.Second<<min(attempt-1, 6), time.Minute)
-	return wait/2 + rand.N(wait)
-}
 
 // A lane is one connection to each end, opened when first needed and again when lost.
 type lane struct {
 	*run
-	source Source
-	sink   Sink
-	head   *bufio.Reader // to look for a date in
+	source   Source
+	sink     Sink
+	head     *bufio.Reader // to look for a date in
+	patience patience
+
+	worked     bool // had both ends once
+	turnedAway int  // in a row
 }
 
-func (r *run) newLane() *lane { return &lane{run: r} }
+func (r *run) newLane() *lane {
+	l := &lane{run: r}
+	l.patience = patience{options: &r.Options, halted: r.halted, done: &r.done, tell: func(err error, wait time.Duration) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.summary.Retries++
+		r.tell(Event{Type: EventRetry, Err: err, Delay: wait})
+	}}
+	return l
+}
 
 func (l *lane) openSource(ctx context.Context) (Source, error) {
 	if l.source == nil {
-		source, err := l.OpenSource(ctx)
+		source, err := enter(ctx, l.sourceDoor, l.OpenSource)
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +82,10 @@ func (l *lane) survey(ctx context.Context) (there []Mailbox, err error) {
 
 func (l *lane) openSink(ctx context.Context) (err error) {
 	if l.sink == nil && l.OpenSink != nil {
-		l.sink, err = l.OpenSink(ctx)
+		var sink Sink
+		if sink, err = enter(ctx, l.sinkDoor, l.OpenSink); err == nil {
+			l.sink = sink
+		}
 	}
 	return atEnd(l.Destination, err)
 }
@@ -95,42 +96,71 @@ func (l *lane) again(ctx context.Context, try func() error) error {
 }
 
 func (l *lane) retry(ctx context.Context, reset func(), try func() error) error {
-	for attempt := 1; ; attempt++ {
+	for {
 		err := try()
-		if err == nil || !IsTemporary(err) || attempt == attemptsToOpen || !l.pause(ctx, attempt, err) {
+		if err == nil || !IsTemporary(err) {
+			return err
+		}
+		if err := l.patience.bide(ctx, err); err != nil {
 			return err
 		}
 		reset()
 	}
 }
 
-// pause tells of a lost connection and waits before the next attempt; false when there is to be none.
-func (l *lane) pause(ctx context.Context, attempt int, err error) bool {
-	if ctx.Err() != nil || l.isHalted() {
-		return false
-	}
-	wait := l.Options.Backoff(attempt)
-	l.mu.Lock()
-	l.summary.Retries++
-	l.tell(Event{Type: EventRetry, Err: err, Delay: wait})
-	l.mu.Unlock()
-	select {
-	case <-time.After(wait):
-		return true
-	case <-l.halted:
-	case <-ctx.Done():
-	}
-	return false
-}
-
-// connect makes sure of both ends.
+// connect makes sure of both ends. A lane that the run can do without may give up instead, with errGaveUp.
 func (l *lane) connect(ctx context.Context) error {
 	err := l.retry(ctx, l.closeSource, func() error {
 		_, err := l.openSource(ctx)
-		return atEnd(l.Source, err)
+		return l.orGiveUp(atEnd(l.Source, err))
 	})
 	if err != nil {
 		return err
 	}
-	return l.retry(ctx, l.closeSink, func() error { return l.openSink(ctx) })
+	err = l.retry(ctx, l.closeSink, func() error { return l.orGiveUp(l.openSink(ctx)) })
+	if err == nil {
+		l.worked, l.turnedAway = true, 0
+	}
+	return err
+}
+
+// How often a lane beside the first is turned away before it leaves its work to the others: the connections that it
+// lost may count for a while at the server, those that it never had will not come to be.
+const (
+	turnsOfALostLane = 5
+	turnsOfANewLane  = 3
+)
+
+// errGaveUp ends a lane that the server has no place for. It is no trouble of the run's.
+var errGaveUp = errors.New("no place for one more connection")
+
+// orGiveUp gives errGaveUp in place of err where this lane has been turned away often enough.
+func (l *lane) orGiveUp(err error) error {
+	if l == l.control || !IsTemporary(err) {
+		return err
+	}
+	advice, _ := AdviceOf(err)
+	if l.worked && advice != Fewer {
+		return err // the server may be gone for a while, and for all
+	}
+	most := turnsOfALostLane
+	switch {
+	case !l.worked && advice == Fewer:
+		most = 1
+	case !l.worked:
+		most = turnsOfANewLane
+	}
+	if l.turnedAway++; l.turnedAway < most {
+		return err
+	}
+	l.full.Store(true)
+	return errGaveUp
+}
+
+// handBack leaves what remains of a group to the first lane.
+func (l *lane) handBack(g *group) {
+	g.open.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.handedBack = append(l.handedBack, g)
 }

@@ -1,6 +1,9 @@
 package migrate
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // move deals with a group to the end: each message is recorded as arrived, or counted as left behind, or has vanished.
 // An error ends the run.
@@ -10,7 +13,11 @@ func (l *lane) move(ctx context.Context, g *group) error {
 	left, flags := g.messages, g.flags
 	attempts, behind, single, prepared := 0, 0, false, false
 	for len(left) > 0 || len(flags) > 0 || !prepared {
-		if err := l.connect(ctx); err != nil {
+		if err := l.connect(ctx); errors.Is(err, errGaveUp) {
+			l.handBack(&group{work: g.work, messages: left, flags: flags})
+			return err
+		} else if err != nil {
+			g.fault.Store(true)
 			return err
 		}
 		part := left
@@ -33,12 +40,22 @@ func (l *lane) move(ctx context.Context, g *group) error {
 		if left = without(left, settled); len(settled) > 0 {
 			attempts, behind = 0, 0
 		}
+		if ctx.Err() == nil && l.lostMailbox(g.work, err) {
+			for _, m := range left {
+				l.leave(g.work, m, l.Source, err)
+			}
+			return nil
+		}
 		if !IsTemporary(err) || ctx.Err() != nil {
+			g.fault.Store(true)
 			return err
 		}
 		l.close()
 		d.doubt()
-		if attempts++; single && attempts > attemptsAtOne && len(left) > 0 {
+		if !concernsSession(err) {
+			attempts++ // it may be one message that breaks the connection
+		}
+		if single && attempts > attemptsAtOne && len(left) > 0 {
 			if behind++; behind > leftBehindInARow {
 				return err
 			}
@@ -46,12 +63,29 @@ func (l *lane) move(ctx context.Context, g *group) error {
 			left, attempts = left[1:], 0
 			continue
 		}
-		if single = single || attempts >= 2; attempts > attemptsToOpen || !l.pause(ctx, attempts, err) {
+		single = single || attempts >= 2
+		if err := l.patience.bide(ctx, err); err != nil {
 			g.fault.Store(true)
 			return err
 		}
 	}
 	return nil
+}
+
+// lostMailbox tells whether the source does not let us into the mailbox any more, though it did when it was listed, and
+// notes it the first time.
+func (l *lane) lostMailbox(w *work, err error) bool {
+	ofSource := concerns(err, func(e *Error) bool { return e.End == string(l.Source) })
+	if !ofSource || KindOf(err) != Failed || !concernsMailbox(err) {
+		return false
+	}
+	if !w.lost.Swap(true) {
+		l.update(func() {
+			l.summary.MailboxesFailed++
+			l.tell(Event{Type: EventWarning, Mailbox: w.mbox.Path, Err: err})
+		})
+	}
+	return true
 }
 
 // without gives the messages whose keys are not settled.
@@ -121,6 +155,7 @@ func (l *lane) setFlags(ctx context.Context, w *work, flags []flagWork) error {
 		if err := l.Ledger.Record(ctx, w.mbox.Path, entries); err != nil {
 			return err
 		}
+		l.done.Add(1)
 	}
 	for _, change := range flags {
 		if !change.entry.Flags.Equal(change.flags) {
@@ -210,6 +245,9 @@ func (l *lane) identify(ctx context.Context, w *work, messages []Message) (known
 	for f, err := range l.source.Fetch(ctx, w.mbox.Path, unread) {
 		if err != nil {
 			return nil, settled, atEnd(l.Source, err)
+		}
+		if concernsSession(f.Err) {
+			return nil, settled, atEnd(l.Source, f.Err)
 		}
 		if f.Err != nil {
 			l.leave(w, f.Message, l.Source, f.Err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -47,7 +48,11 @@ type Options struct {
 	MaxDuration time.Duration   // stop, with kind Limit, after this time; 0 for no limit
 	Stop        <-chan struct{} // closed: finish what is in hand, record it, return ErrStopped
 	Report      func(Event)     // is told of events, by one goroutine at a time; may be nil
-	// Backoff says how long to wait before the attempt-th new connection in a row, from 1. Nil: see backoff.
+	// MaxRetries is how often in a row, without any progress between, a lost connection is made again; 0 means
+	// DefaultRetries, less than 0 never.
+	MaxRetries int
+	// Backoff says how long to wait before the attempt-th new connection in a row, from 1, where the server does not
+	// ask for more. Nil: see backoff.
 	Backoff func(attempt int) time.Duration
 }
 
@@ -61,7 +66,8 @@ var ErrStopped = errors.New("stopped before the end")
 func Run(ctx context.Context, job Job) (Summary, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r := &run{Job: job, began: time.Now(), halted: make(chan struct{}), cancel: cancel, destinations: map[Path]*destination{}}
+	r := &run{Job: job, began: time.Now(), halted: make(chan struct{}), alone: make(chan struct{}), cancel: cancel,
+		destinations: map[Path]*destination{}, sourceDoor: newDoor(), sinkDoor: newDoor()}
 	r.Options.Lanes = max(1, job.Options.Lanes)
 	if r.Options.Backoff == nil {
 		r.Options.Backoff = backoff
@@ -74,6 +80,9 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 	err := r.all(ctx)
 	if err == nil {
 		err = r.remove(ctx)
+	}
+	if errors.Is(err, errHalted) {
+		err = nil // haltReason tells why
 	}
 	r.summary.Elapsed = time.Since(r.began)
 	return r.summary, cmp.Or(context.Cause(ctx), err, r.haltReason)
@@ -97,6 +106,12 @@ type run struct {
 	jobs    chan *group       // what the other lanes take from
 	lanes   sync.WaitGroup
 	started int // lanes
+	passed  int // mailboxes in a row that broke every connection
+
+	sourceDoor, sinkDoor *door
+	done                 atomic.Int64  // steps of progress
+	full                 atomic.Bool   // a lane gave up: there is no place for more
+	alone                chan struct{} // closed: no other lane is left
 
 	panics   sync.Once
 	panicked *Panic
@@ -105,6 +120,8 @@ type run struct {
 	destinations map[Path]*destination
 	summary      Summary
 	progress     Progress
+	working      int      // lanes that have not given up
+	handedBack   []*group // by lanes that gave up
 
 	halted     chan struct{} // closed: nothing new is begun
 	haltOnce   sync.Once
@@ -161,7 +178,26 @@ func (r *run) all(ctx context.Context) error {
 	if r.panicked != nil {
 		panic(r.panicked) // where the caller can recover from it
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return r.rest(ctx)
+}
+
+// rest moves what lanes that gave up have left: it is in no other's hands by now.
+func (r *run) rest(ctx context.Context) error {
+	for g := range r.jobs {
+		r.handedBack = append(r.handedBack, g)
+	}
+	for _, g := range r.handedBack {
+		if r.isHalted() || ctx.Err() != nil {
+			return nil // what is not begun is left for the next run
+		}
+		if err := r.control.move(ctx, g); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // survey lists the mailboxes and hands out their groups.
@@ -224,6 +260,11 @@ func (r *run) dispatch(ctx context.Context, g *group) error {
 	}
 	for {
 		select {
+		case <-r.alone:
+			return r.control.move(ctx, g)
+		default:
+		}
+		select {
 		case r.jobs <- g:
 			if r.started == 0 {
 				r.startLane(ctx)
@@ -233,13 +274,14 @@ func (r *run) dispatch(ctx context.Context, g *group) error {
 			return context.Cause(ctx)
 		default:
 		}
-		if r.started < r.Options.Lanes {
+		if r.started < r.Options.Lanes && !r.full.Load() {
 			r.startLane(ctx)
 			continue
 		}
 		select {
 		case r.jobs <- g:
 			return nil
+		case <-r.alone:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -248,6 +290,9 @@ func (r *run) dispatch(ctx context.Context, g *group) error {
 
 func (r *run) startLane(ctx context.Context) {
 	r.started++
+	r.mu.Lock()
+	r.working++
+	r.mu.Unlock()
 	r.lanes.Go(func() {
 		l := r.newLane()
 		defer l.close()
@@ -263,11 +308,29 @@ func (r *run) startLane(ctx context.Context) {
 			if r.isHalted() || ctx.Err() != nil {
 				continue // what is not begun is left for the next run
 			}
-			if err := l.move(ctx, g); err != nil {
+			switch err := l.move(ctx, g); {
+			case errors.Is(err, errGaveUp):
+				r.gaveUp()
+				return
+			case err != nil && !errors.Is(err, errHalted): // halted, the others finish what they have in hand
 				r.cancel(err)
 			}
 		}
 	})
+}
+
+// gaveUp takes a lane off the number of those that work.
+func (r *run) gaveUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.working--; r.working > 0 {
+		return
+	}
+	select {
+	case <-r.alone: // before, and one more lane was just being started then
+	default:
+		close(r.alone)
+	}
 }
 
 // update changes what the run tells of itself.

@@ -455,7 +455,7 @@ func TestRunGivesUpOnADeadServer(t *testing.T) {
 		return nil, &migrate.Error{Kind: migrate.Unavailable, Err: errors.New("connection refused")}
 	}
 	summary, err := migrate.Run(t.Context(), j)
-	if migrate.KindOf(err) != migrate.Unavailable || tries != 6 || summary.Retries != 5 {
+	if migrate.KindOf(err) != migrate.Unavailable || tries != 11 || summary.Retries != 10 {
 		t.Errorf("%d tries, %+v, %v", tries, summary, err)
 	}
 	if want := "destination: connection refused"; err == nil || err.Error() != want {

@@ -23,6 +23,7 @@ type work struct {
 	counts Counts       // guarded by run.mu
 	open   atomic.Int64 // the survey and the groups that are not done
 	fault  atomic.Bool  // something was left behind: look at everything again next time
+	lost   atomic.Bool  // the source does not open it any more
 }
 
 // A group is a stretch of one mailbox's work: messages to move, or flags to set.
@@ -53,7 +54,7 @@ func (r *run) mailbox(ctx context.Context, mbox Mailbox) error {
 	}
 	found, err := r.find(ctx, w)
 	switch {
-	case concernsMailbox(err) && ctx.Err() == nil:
+	case concernsMailbox(err) && !isSpent(err) && ctx.Err() == nil:
 		// This mailbox cannot be read; the others can.
 		w.fault.Store(true)
 		r.update(func() { r.summary.MailboxesFailed++; r.tell(Event{Type: EventWarning, Mailbox: mbox.Path, Err: err}) })
@@ -116,14 +117,25 @@ type found struct {
 // find lists the mailbox against the ledger, again from the start when the connection is lost on the way.
 func (r *run) find(ctx context.Context, w *work) (found, error) {
 	var f found
+	tries := 0
 	err := r.control.again(ctx, func() error {
 		source, err := r.control.openSource(ctx)
-		if err == nil {
-			r.update(func() { r.forget(w) })
-			f, err = r.list(ctx, source, w)
+		if err != nil {
+			return atEnd(r.Source, err)
+		}
+		r.update(func() { r.forget(w) })
+		f, err = r.list(ctx, source, w)
+		if tries++; tries > attemptsAtOne && IsTemporary(err) && !concernsSession(err) && r.passed < leftBehindInARow {
+			r.passed++ // it is this mailbox that breaks the connection
+			r.control.closeSource()
+			err = &Error{Kind: KindOf(err), Mailbox: w.mbox.Path, Advice: Never, Err: err}
 		}
 		return atEnd(r.Source, err)
 	})
+	if err == nil {
+		r.passed = 0
+		r.done.Add(1)
+	}
 	return f, err
 }
 
@@ -299,6 +311,7 @@ func (r *run) count(w *work, e Event) {
 
 // settle counts a message that was found to be new.
 func (r *run) settle(w *work, e Event) {
+	r.done.Add(1)
 	r.count(w, e)
 	r.update(func() {
 		r.progress.Mailbox = w.mbox.Path
