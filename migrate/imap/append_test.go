@@ -251,6 +251,25 @@ func TestAppendServerTalksFirst(t *testing.T) {
 	}
 }
 
+// An OK that comes in place of the request to go on stores nothing: not an octet of the message has been sent.
+func TestAppendAnsweredBeforeItsOctets(t *testing.T) {
+	cfg := serve(t, func(p *peer) {
+		p.greet("UIDPLUS")
+		p.examine("SELECT", 0)
+		p.answer("APPEND", "TAG OK [APPENDUID 77 1] stored")
+		p.bye()
+	})
+	s := open(t, cfg, false)
+	body := migrate.Body{Reader: strings.NewReader("x\r\n"), Size: 3}
+	if err := s.Append(t.Context(), "INBOX", migrate.Message{}, body); err != nil {
+		t.Fatal(err)
+	}
+	stored, err := s.Commit(t.Context())
+	if err != nil || len(stored) != 1 || stored[0].Err == nil || !stored[0].Key.IsZero() {
+		t.Errorf("got %+v, %v", stored, err)
+	}
+}
+
 func TestAppendTryCreate(t *testing.T) {
 	made, count := false, 0
 	cfg := serve(t, func(p *peer) {

@@ -3,6 +3,7 @@ package imap
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -24,6 +25,7 @@ type parcel struct {
 	tag     string
 	uploads []*upload
 	verdict *status
+	kept    bool // the verdict came before the octets: they stayed here
 }
 
 // pack makes commands of uploads: several in one where MULTIAPPEND allows and no consent is needed.
@@ -143,6 +145,7 @@ func (s *Session) load(parcels []*parcel, ear *ear) error {
 					return err
 				}
 				if !goOn { // refused: the command is over, its octets stay here
+					p.kept = true
 					goto next
 				}
 			}
@@ -191,6 +194,8 @@ func (k *errorKeeper) Read(p []byte) (int, error) {
 	return n, err
 }
 
+var errNotAsked = errors.New("append: the server says OK to a message whose octets it has not asked for")
+
 // judge turns a command's verdict into those of its messages.
 func (s *Session) judge(p *parcel) {
 	st := *p.verdict
@@ -204,6 +209,12 @@ func (s *Session) judge(p *parcel) {
 	}
 	for _, u := range p.uploads {
 		s.batch.stored[u.place].Err = nil
+		if p.kept {
+			s.batch.stored[u.place].Err = at(u.path, errNotAsked)
+		}
+	}
+	if p.kept {
+		return
 	}
 	if st.code != "APPENDUID" { // RFC 4315, section 3
 		return
