@@ -1,6 +1,11 @@
 package migrate
 
-import "context"
+import (
+	"context"
+	"maps"
+	"sync/atomic"
+	"time"
+)
 
 // A Comparison tells what Compare came to.
 type Comparison struct {
@@ -18,9 +23,19 @@ type Missing struct {
 
 // Compare reports each message of the job's source that its destination does not hold, and changes neither. A message
 // counts as held where the ledger knows its place and the destination still has it there, or where the destination
-// holds one of the same octets that no other message claims; damaged, if not nil, tells places that do not count.
+// holds one of the same octets that no other message claims; damaged, if not nil, tells places that do not count. A
+// connection to the source that is lost is made again, as in Run, and the mailbox compared from its beginning; of the
+// job's options Filter, Mapping, MaxRetries, Backoff and Report (of EventRetry) count.
 func Compare(ctx context.Context, job Job, damaged func(dest Path, place Key) bool, report func(Missing)) (Comparison, error) {
-	c := &comparison{Job: job, damaged: damaged, report: report, holdings: map[Path]*holding{}}
+	c := &comparison{Job: job, damaged: damaged, report: report, holdings: map[Path]*holding{}, door: newDoor()}
+	if c.Options.Backoff == nil {
+		c.Options.Backoff = backoff
+	}
+	c.patience = patience{options: &c.Options, done: new(atomic.Int64), tell: func(err error, wait time.Duration) {
+		if c.Options.Report != nil {
+			c.Options.Report(Event{Type: EventRetry, Err: err, Delay: wait})
+		}
+	}}
 	if c.damaged == nil {
 		c.damaged = func(Path, Key) bool { return false }
 	}
@@ -36,6 +51,8 @@ type comparison struct {
 	holder   Source
 	holdings map[Path]*holding
 	result   Comparison
+	door     *door
+	patience patience
 }
 
 // holding is what a mailbox of the destination has.
@@ -45,11 +62,7 @@ type holding struct {
 }
 
 func (c *comparison) all(ctx context.Context) error {
-	source, err := c.OpenSource(ctx)
-	if err != nil {
-		return atEnd(c.Source, err)
-	}
-	defer source.Close()
+	defer c.closeSource()
 	sink, err := c.OpenSink(ctx)
 	if err != nil {
 		return atEnd(c.Destination, err)
@@ -59,10 +72,14 @@ func (c *comparison) all(ctx context.Context) error {
 	if !ok {
 		return Errorf(Failed, "%s cannot tell what it holds", c.Destination)
 	}
-	c.source, c.holder = source, holder
-	mailboxes, err := source.Mailboxes(ctx)
-	if err != nil {
+	c.holder = holder
+	var mailboxes []Mailbox
+	err = c.again(ctx, func() (err error) {
+		mailboxes, err = c.source.Mailboxes(ctx)
 		return atEnd(c.Source, err)
+	})
+	if err != nil {
+		return err
 	}
 	there, err := holder.Mailboxes(ctx)
 	if err != nil {
@@ -73,20 +90,92 @@ func (c *comparison) all(ctx context.Context) error {
 		if mbox.NoSelect || !c.Options.Filter.Mailbox(mbox) {
 			continue
 		}
-		if err := c.mailbox(ctx, mbox.Path); err != nil {
+		if err := c.settle(ctx, mbox.Path); err != nil {
 			return err
 		}
-		c.result.Mailboxes++
 	}
 	return nil
 }
 
-// mailbox compares one mailbox: by the ledger as far as that goes, by octets beyond.
-func (c *comparison) mailbox(ctx context.Context, path Path) error {
+// again tries until it works, with a new source each time, as long as that may help.
+func (c *comparison) again(ctx context.Context, try func() error) error {
+	for {
+		err := c.open(ctx)
+		if err == nil {
+			err = try()
+		}
+		if err == nil {
+			c.patience.done.Add(1)
+			return nil
+		}
+		if !IsTemporary(err) {
+			return err
+		}
+		if err := c.patience.bide(ctx, err); err != nil {
+			return err
+		}
+		c.closeSource()
+	}
+}
+
+func (c *comparison) open(ctx context.Context) (err error) {
+	if c.source != nil {
+		return nil
+	}
+	source, err := enter(ctx, c.door, c.OpenSource)
+	if err == nil {
+		c.source = source
+	}
+	return atEnd(c.Source, err)
+}
+
+func (c *comparison) closeSource() {
+	if c.source != nil {
+		c.source.Close() // nothing was written
+		c.source = nil
+	}
+}
+
+// settle compares one mailbox to its end, and only then tells what it came to: an attempt that is cut off counts for
+// nothing.
+func (c *comparison) settle(ctx context.Context, path Path) error {
 	h, err := c.holding(ctx, c.Options.Mapping.Destination(path))
 	if err != nil {
 		return atEnd(c.Destination, err)
 	}
+	before := maps.Clone(h.unclaimed)
+	var found *comparedMailbox
+	err = c.again(ctx, func() error {
+		h.unclaimed = maps.Clone(before)
+		found = &comparedMailbox{path: path}
+		return c.mailbox(ctx, found, h)
+	})
+	if err != nil {
+		return err
+	}
+	c.result.Mailboxes++
+	c.result.Messages += found.messages
+	c.result.Missing += int64(len(found.missing))
+	for _, m := range found.missing {
+		c.report(m)
+	}
+	return nil
+}
+
+// comparedMailbox is what one attempt has brought.
+type comparedMailbox struct {
+	path     Path
+	messages int64
+	missing  []Missing
+}
+
+func (m *comparedMailbox) miss(message Message, err error) {
+	m.missing = append(m.missing, Missing{Mailbox: m.path, Message: message, Err: err})
+}
+
+// mailbox compares one mailbox: by the ledger as far as that goes, by octets beyond.
+func (c *comparison) mailbox(ctx context.Context, found *comparedMailbox, h *holding) error {
+	path := found.path
 	var unsure []Message
 	batch := make([]Message, 0, lookupBatch)
 	classify := func() error {
@@ -103,7 +192,7 @@ func (c *comparison) mailbox(ctx context.Context, path Path) error {
 				unsure = append(unsure, batch[i])
 			}
 		}
-		c.result.Messages += int64(len(batch))
+		found.messages += int64(len(batch))
 		batch = batch[:0]
 		return nil
 	}
@@ -123,42 +212,40 @@ func (c *comparison) mailbox(ctx context.Context, path Path) error {
 	if err := classify(); err != nil {
 		return err
 	}
-	return c.byOctets(ctx, path, h, unsure)
+	return c.byOctets(ctx, found, h, unsure)
 }
 
 // byOctets looks for messages that the ledger does not lead to among those that nobody claims.
-func (c *comparison) byOctets(ctx context.Context, path Path, h *holding, unsure []Message) error {
+func (c *comparison) byOctets(ctx context.Context, found *comparedMailbox, h *holding, unsure []Message) error {
 	if len(unsure) == 0 {
 		return nil
 	}
 	if len(h.unclaimed) == 0 { // nothing could be found, so nothing need be read
 		for _, m := range unsure {
-			c.miss(path, m, nil)
+			found.miss(m, nil)
 		}
 		return nil
 	}
-	for f, err := range c.source.Fetch(ctx, path, unsure) {
+	for f, err := range c.source.Fetch(ctx, found.path, unsure) {
+		if err == nil && concernsSession(f.Err) {
+			err = f.Err
+		}
 		if err != nil {
 			return atEnd(c.Source, err)
 		}
 		id, err := f.identity()
 		switch {
 		case f.Err != nil:
-			c.miss(path, f.Message, f.Err)
+			found.miss(f.Message, f.Err)
 		case err != nil:
 			return atEnd(c.Source, err)
 		case h.unclaimed[id.Trimmed] > 0:
 			h.unclaimed[id.Trimmed]--
 		default:
-			c.miss(path, f.Message, nil)
+			found.miss(f.Message, nil)
 		}
 	}
 	return nil
-}
-
-func (c *comparison) miss(path Path, m Message, err error) {
-	c.result.Missing++
-	c.report(Missing{Mailbox: path, Message: m, Err: err})
 }
 
 // holding lists what a mailbox of the destination has, once.

@@ -455,3 +455,53 @@ func TestOneBadMessageCostsAHandfulOfConnections(t *testing.T) {
 		}
 	})
 }
+
+// TestCompareCutAnywhere breaks the source at step n, for every n: what is missing is told once, and nothing else.
+func TestCompareCutAnywhere(t *testing.T) {
+	from, to, ledger := filled(), memory.New(), &memory.Ledger{}
+	mustRun(t, job(from, to, ledger))
+	from.Put("INBOX", migrate.Message{}, []byte("new"))
+	from.Put("Work/2020", migrate.Message{}, from.Messages("Work/2020")[0].Octets)
+	to.Put("INBOX", migrate.Message{}, []byte("of the destination")) // so that octets have to be read
+	for n := 1; ; n++ {
+		step, retries := 0, 0
+		from.Step = func(string) error {
+			if step++; step == n {
+				return broken
+			}
+			return nil
+		}
+		j := job(from, to, ledger)
+		j.Options.Report = func(migrate.Event) { retries++ }
+		var missing []string
+		result, err := migrate.Compare(t.Context(), j, nil, func(m migrate.Missing) { missing = append(missing, string(m.Mailbox)) })
+		if err != nil || result.Messages != 17 || result.Missing != 2 || fmt.Sprint(missing) != "[INBOX Work/2020]" {
+			t.Errorf("cut at step %d: %+v %v, %v", n, result, missing, err)
+		}
+		if step < n {
+			if n < 8 || retries != 0 {
+				t.Errorf("only %d steps, %d retries", n, retries)
+			}
+			return
+		}
+		if retries != 1 {
+			t.Errorf("cut at step %d: %d retries", n, retries)
+		}
+	}
+}
+
+func TestCompareHasABudget(t *testing.T) {
+	from, to, ledger := filled(), memory.New(), &memory.Ledger{}
+	mustRun(t, job(from, to, ledger))
+	from.Step = func(string) error { return broken }
+	for retries, want := range map[int]int{-1: 1, 2: 3, 0: 11} {
+		j := job(from, to, ledger)
+		tries := 0
+		open := j.OpenSource
+		j.OpenSource = func(ctx context.Context) (migrate.Source, error) { tries++; return open(ctx) }
+		j.Options.MaxRetries = retries
+		if _, err := migrate.Compare(t.Context(), j, nil, func(migrate.Missing) {}); migrate.KindOf(err) != migrate.Unavailable || tries != want {
+			t.Errorf("MaxRetries %d: %d tries, want %d; %v", retries, tries, want, err)
+		}
+	}
+}
