@@ -34,7 +34,8 @@ func fault(ctx context.Context, doing string, err error) error {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	switch native.Code() & 0xff { // what an extended code is a case of
-	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT:
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT,
+		sqlite3.SQLITE_ERROR: // what is asked is always the same, so tables or the file's head are not what they should be
 		return &migrate.Error{Kind: migrate.Damaged, Err: fmt.Errorf("%s: %w", doing, err), Hint: damagedHint}
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return &migrate.Error{Kind: migrate.Locked, Err: fmt.Errorf("%s: %w", doing, err), Hint: lockedHint}
