@@ -16,6 +16,7 @@ const (
 	damagedHint = "the mail itself is not touched by this; the index of an archive is made anew by postcask doctor --rebuild ARCHIVE"
 	lockedHint  = "another run is at work on it; wait for that one to end"
 	roomHint    = "make room on the disk and run the same command again; it goes on from there"
+	brokenHint  = "see whether the disk is sound, and whether a quota or a limit on files is reached; then run the same command again"
 	ownerHint   = "see who owns the file and whether the disk can be written"
 	newerHint   = "it was written by a newer postcask; use that one, or a newer one still"
 )
@@ -44,7 +45,10 @@ func fault(ctx context.Context, doing string, err error) error {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
 		return &migrate.Error{Kind: migrate.Refused, Err: fmt.Errorf("%s: %w", doing, err), Hint: ownerHint}
 	case sqlite3.SQLITE_IOERR:
-		return fmt.Errorf("%s: %w: %w", doing, diskError(syscall.EIO), err)
+		if native.Code() == sqlite3.SQLITE_IOERR_SHMSIZE { // SQLite does not say so, but it is what keeps a file from growing
+			return &migrate.Error{Kind: migrate.Refused, Err: fmt.Errorf("%s: %w: %w", doing, diskError(syscall.ENOSPC), err), Hint: roomHint}
+		}
+		return &migrate.Error{Kind: migrate.Failed, Err: fmt.Errorf("%s: %w: %w", doing, diskError(syscall.EIO), err), Hint: brokenHint}
 	case sqlite3.SQLITE_INTERRUPT:
 		if cause := ctx.Err(); cause != nil {
 			return fmt.Errorf("%s: %w", doing, cause)
