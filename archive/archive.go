@@ -31,6 +31,8 @@ type Archive struct {
 	unlock   func() error // nil when read-only
 	run      string       // random word of this run, in the names of its files
 
+	recovered Recovery
+
 	mu      sync.Mutex
 	tree    *tree
 	boxes   map[migrate.Path]*box
@@ -101,7 +103,7 @@ func (a *Archive) create(ctx context.Context) (err error) {
 }
 
 // Open opens the archive in dir. For writing it takes the lock, refuses a directory that others may write to or own
-// (kind Unsafe), and sets aside what a run that was cut off left behind. Errors are of kind Damaged where the archive
+// (kind Unsafe), and puts right what a run that was cut off left behind; Recovered tells of that. Errors are of kind Damaged where the archive
 // is missing, damaged or from a newer version, and Locked where another run holds it.
 func Open(ctx context.Context, dir string, o Options) (*Archive, error) {
 	m, err := readManifest(dir)

@@ -157,6 +157,7 @@ func (a *Archive) cutTail(b *box, f *os.File, end int64) error {
 	if err := a.saveTail(quarantine, io.NewSectionReader(f, end, info.Size()-end)); err != nil {
 		return fmt.Errorf("set aside the tail of %q: %w", f.Name(), err)
 	}
+	a.setAsideOne()
 	if err := a.disk.truncate(f, end); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,9 +11,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"postcask/archive/maildir"
+	"postcask/archive/mbox"
 	"postcask/migrate"
 )
 
@@ -66,7 +71,7 @@ func Detect(dir string) bool {
 const (
 	missingHint = "give the directory of an archive; backup makes a new one"
 	newerHint   = "it was written by a newer postcask; use that one"
-	damagedHint = "doctor --rebuild makes the index anew from the mail itself"
+	damagedHint = "postcask doctor --rebuild ARCHIVE makes the index anew from the mail itself"
 )
 
 func readManifest(dir string) (manifest, error) {
@@ -81,6 +86,11 @@ func readManifest(dir string) (manifest, error) {
 	switch {
 	case err == nil:
 		return m, nil
+	case errors.Is(err, fs.ErrNotExist) && lostIndex(dir):
+		return m, &migrate.Error{
+			Kind: migrate.Damaged, Hint: damagedHint,
+			Err: fmt.Errorf("%q looks like an archive, but %s/%s is gone", dir, ownDir, manifestFile),
+		}
 	case errors.Is(err, fs.ErrNotExist):
 		return m, &migrate.Error{Kind: migrate.Damaged, Err: fmt.Errorf("%q is no archive: no %s/%s", dir, ownDir, manifestFile), Hint: missingHint}
 	case errors.As(err, &told):
@@ -137,6 +147,68 @@ func (d *disk) writeManifest(own *folder, m manifest) error {
 	return d.replace(own, manifestFile, text)
 }
 
+// lostIndex tells whether dir holds mail as postcask lays it out, seen by the first mailbox that is met, or an index.
+func lostIndex(dir string) bool {
+	if _, err := os.Lstat(filepath.Join(dir, ownDir, indexFile)); err == nil {
+		if entries, err := os.ReadDir(dir); err == nil && len(entries) > 1 { // more than the making of one that was cut off
+			return true
+		}
+	}
+	top, err := openFolder(dir)
+	if err != nil {
+		return false
+	}
+	defer top.close()
+	return hasMail(top, 4)
+}
+
+// hasMail looks, down to a depth, for a file that only postcask writes.
+func hasMail(dir *folder, depth int) (found bool) {
+	_ = eachEntry(dir, func(e fs.DirEntry) error { // what cannot be read tells nothing
+		name := e.Name()
+		switch {
+		case e.Type().IsRegular() && strings.HasSuffix(name, mboxSuffix):
+			found = oursByFirstLine(dir, name)
+		case e.Type().IsRegular():
+			base, _ := maildir.Split(name)
+			found = path.Base(dir.name) == "cur" && maildir.Run(base) != ""
+		case e.IsDir() && name[0] != '.' && depth > 0:
+			if sub, err := dir.sub(name); err == nil {
+				found = hasMail(sub, depth-1)
+				_ = sub.close() // it was only read
+			}
+		}
+		if found {
+			return errStop
+		}
+		return nil
+	})
+	return found
+}
+
+func oursByFirstLine(dir *folder, name string) bool {
+	f, err := dir.open(name, os.O_RDONLY)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	line, err := bufio.NewReaderSize(f, 200).ReadSlice('\n')
+	if err != nil {
+		return false
+	}
+	_, _, err = mbox.ParseFromLine(line)
+	return err == nil
+}
+
+// Lost tells, as an error of kind Damaged with the way out, that dir is an archive whose archive.json is gone or cannot
+// be read; nil for everything else.
+func Lost(dir string) error {
+	if _, err := readManifest(dir); migrate.HintOf(err) == damagedHint {
+		return err
+	}
+	return nil
+}
+
 // claim makes sure that a new archive may be made in dir: it is missing, or empty but for what a Create that was cut
 // off, or the file system itself, put there.
 func claim(dir string) error {
@@ -146,6 +218,9 @@ func claim(dir string) error {
 	}
 	if err != nil {
 		return broken("open", dir, err)
+	}
+	if err := Lost(dir); err != nil {
+		return err
 	}
 	for _, e := range entries {
 		if e.Name() == ownDir && e.IsDir() {

@@ -1,68 +1,114 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"postcask/archive/maildir"
+	"postcask/migrate"
+	"postcask/migrate/ledger"
 )
 
 // runMeta is where the index keeps the word of the run that writes; it is empty when the last run ended in order.
 const runMeta = "writing run"
 
-// recover sets aside what the last run left behind if it was cut off: octets that no row of the index names, and that
-// nobody was told to be safe. They are kept in the quarantine, since they may be all that is left of something.
+// recover makes index and mail agree again. What a run that was cut off left, which nobody was told to be safe, and
+// whatever else cannot be judged goes to the quarantine, since it may be all that is left of something. Whole messages
+// of a run that ended in order are taken up: the index is older than they are, as when it was put back from a backup.
+// Rows whose octets are gone are forgotten, so that the next run fetches them again. After a run that ended in order
+// only sizes and counts are compared, which is cheap. A cut in the midst of this leaves something that is put right
+// by the same rules.
 func (a *Archive) recover(ctx context.Context) error {
 	run, err := a.index.Meta(ctx, runMeta)
-	if err != nil || run == "" {
+	if err != nil {
 		return err
 	}
-	if err := sweep(a.own); err != nil {
-		return err
+	if run != "" {
+		a.recovered.CutOff = true
+		if err := sweep(a.own); err != nil {
+			return err
+		}
 	}
-	for _, b := range a.boxes {
+	for _, p := range slices.Sorted(maps.Keys(a.boxes)) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		b := a.boxes[p]
+		known, _, err := a.index.MailboxOf(ctx, b.path)
+		if err != nil {
+			return err
+		}
 		if a.Format() == Mbox {
-			err = a.recoverMbox(ctx, b)
+			err = a.recoverMbox(ctx, b, known, run)
 		} else {
-			err = a.recoverMaildir(ctx, b, run)
+			err = a.recoverMaildir(ctx, b, known, run)
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a mailbox that was only noted
-			return fmt.Errorf("clear up %q after a run that was cut off: %w", b.path, err)
+		if errors.Is(err, fs.ErrNotExist) { // a mailbox that was only noted, or that is gone as a whole
+			err = a.forgetAll(ctx, b, known)
 		}
+		if err != nil {
+			return fmt.Errorf("put %q right: %w", b.path, err)
+		}
+	}
+	if run == "" {
+		return nil
 	}
 	return a.index.SetMeta(ctx, runMeta, "")
 }
 
-func (a *Archive) recoverMbox(ctx context.Context, b *box) error {
-	known, _, err := a.index.MailboxOf(ctx, b.path)
-	if err != nil {
-		return err
-	}
-	f, err := a.openMbox(b, os.O_RDWR)
-	if err != nil {
-		return err
-	}
-	info, err := f.Stat()
-	if err == nil && info.Size() > known.End { // one that is too short is verify's to tell
-		err = a.cutTail(b, f, known.End)
-	}
-	return errors.Join(err, f.Close())
-}
-
-func (a *Archive) recoverMaildir(ctx context.Context, b *box, run string) (err error) {
+func (a *Archive) recoverMaildir(ctx context.Context, b *box, known ledger.Mailbox, run string) (err error) {
 	dir, err := a.top.sub(b.names...)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, dir.close()) }()
+	if run != "" {
+		if err := a.clearUnfinished(dir); err != nil {
+			return err
+		}
+	} else {
+		count := int64(0)
+		if err := eachFile(dir, func(string, string) error { count++; return nil }); err != nil || count == known.Messages {
+			return err
+		}
+	}
+	found := make(map[uint64]bool, known.Messages) // by hash of the base name; true where there is a file
+	for row, err := range a.index.Messages(ctx, b.path) {
+		if err != nil {
+			return err
+		}
+		found[baseHash(row.Base)] = false
+	}
+	var orphans []string // files of postcask that the index does not name
+	err = eachFile(dir, func(where, name string) error {
+		base, _ := maildir.Split(name)
+		switch _, named := found[baseHash(base)]; {
+		case named:
+			found[baseHash(base)] = true
+		case maildir.Run(base) != "":
+			orphans = append(orphans, path.Join(where, name))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.forgetLost(ctx, b, found); err != nil {
+		return err
+	}
+	return a.houseOrphans(ctx, b, dir, orphans, run)
+}
+
+// clearUnfinished removes what nobody will ever finish: the lock is ours, so no other run writes.
+func (a *Archive) clearUnfinished(dir *folder) error {
 	if err := sweep(dir); err != nil {
 		return err
 	}
@@ -71,58 +117,158 @@ func (a *Archive) recoverMaildir(ctx context.Context, b *box, run string) (err e
 		return err
 	}
 	err = eachEntry(tmp, func(e fs.DirEntry) error {
-		if maildir.Run(e.Name()) != run || !e.Type().IsRegular() {
+		if maildir.Run(e.Name()) == "" || !e.Type().IsRegular() {
 			return nil // another program's
 		}
-		return tmp.root.Remove(e.Name())
+		a.recovered.Unfinished++
+		return a.disk.remove(tmp, e.Name())
 	})
-	if err = errors.Join(err, tmp.close()); err != nil {
-		return err
-	}
-	var orphans []string // of that run, and not in the index
-	err = eachFile(dir, func(where, name string) error {
-		if maildir.Run(name) == run {
-			orphans = append(orphans, path.Join(where, name))
-		}
+	return errors.Join(err, tmp.close())
+}
+
+// forgetLost forgets the rows of a Maildir that have no file, and looks once more first: a mail reader may have renamed
+// one just when the directory was read.
+func (a *Archive) forgetLost(ctx context.Context, b *box, found map[uint64]bool) error {
+	if !slices.Contains(slices.Collect(maps.Values(found)), false) {
 		return nil
-	})
-	if err != nil || len(orphans) == 0 {
-		return err
 	}
-	named, err := a.namedBases(ctx, b, run)
+	shelf, err := a.openShelf(ctx, b.path)
 	if err != nil {
 		return err
+	}
+	var gone []ledger.Message
+	for row, failed := range a.index.Messages(ctx, b.path) {
+		if err = failed; err != nil {
+			break
+		}
+		if found[baseHash(row.Base)] {
+			continue
+		}
+		if _, err = shelf.locate(row); errors.Is(err, fs.ErrNotExist) {
+			gone, err = append(gone, row), nil
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err = errors.Join(err, shelf.close()); err != nil {
+		return err
+	}
+	return a.forget(ctx, b, gone)
+}
+
+// forgetAll forgets all rows of a mailbox of which nothing is left.
+func (a *Archive) forgetAll(ctx context.Context, b *box, known ledger.Mailbox) error {
+	if known.Messages == 0 {
+		return nil
+	}
+	var gone []ledger.Message
+	for row, err := range a.index.Messages(ctx, b.path) {
+		if err != nil {
+			return err
+		}
+		gone = append(gone, row)
+	}
+	if err := a.forget(ctx, b, gone); err != nil || a.Format() != Mbox {
+		return err
+	}
+	return a.index.AddMessages(ctx, b.path, nil, 0)
+}
+
+// forget makes the index name messages no more, and keeps for later which they were.
+func (a *Archive) forget(ctx context.Context, b *box, gone []ledger.Message) error {
+	for group := range slices.Chunk(gone, fetchPage) {
+		ids := make([]int64, len(group))
+		for i, row := range group {
+			ids[i] = row.ID
+			text := fmt.Sprintf("its octets are gone: %s, %d octets, SHA-256 %s", cmp.Or(row.MessageID, "no Message-ID"), row.Identity.Size, row.Identity.Full)
+			if err := a.index.AddEvent(ctx, "lost", b.path, keyOf(row.ID), text); err != nil {
+				return err
+			}
+		}
+		if err := a.index.Forget(ctx, b.path, ids, a.ID()); err != nil {
+			return err
+		}
+		a.recovered.Lost += len(group)
+	}
+	return nil
+}
+
+// houseOrphans takes up files of a Maildir that the index does not name, or sets them aside.
+func (a *Archive) houseOrphans(ctx context.Context, b *box, dir *folder, orphans []string, run string) error {
+	if len(orphans) == 0 {
+		return nil
+	}
+	keywords, err := readKeywords(dir)
+	if err != nil {
+		return err
+	}
+	x := newExaminer()
+	var rows []ledger.Message
+	var aside []string
+	slices.SortFunc(orphans, byArrival)
+	for _, name := range orphans {
+		if maildir.Run(path.Base(name)) == run {
+			aside = append(aside, name) // it is not sure that its octets ever reached the disk
+			continue
+		}
+		row, err := x.maildirFile(ctx, dir, name, keywords)
+		if err == nil {
+			var twins []ledger.Message
+			if twins, err = a.index.ByIdentity(ctx, b.path, row.Identity.Trimmed); err != nil {
+				return err
+			}
+			if len(twins) == 0 {
+				rows = append(rows, row)
+				continue
+			}
+		} else if migrate.KindOf(err) == migrate.Unsafe {
+			continue // a link, which verify tells of
+		} else if !errors.Is(err, errChanged) {
+			return err
+		}
+		aside = append(aside, name) // not whole, or fetched again already
+	}
+	for group := range slices.Chunk(rows, fetchPage) {
+		if err := a.index.AddMessages(ctx, b.path, group, -1); err != nil {
+			return err
+		}
+		a.recovered.TakenUp += len(group)
+	}
+	return a.setAside(b, aside)
+}
+
+// setAside moves files of a Maildir to the quarantine.
+func (a *Archive) setAside(b *box, names []string) error {
+	if len(names) == 0 {
+		return nil
 	}
 	quarantine, err := a.disk.make(a.own, quarantineDir)
 	if err != nil {
 		return err
 	}
 	defer quarantine.close()
-	for _, name := range orphans {
+	for _, name := range names {
 		base, _ := maildir.Split(path.Base(name))
-		if named[baseHash(base)] {
-			continue
+		to := base + ".eml"
+		if _, err := quarantine.root.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
+			to = base + "-" + word() + ".eml" // nothing that is kept there is ever replaced
 		}
 		from := path.Join(strings.Join(b.names, "/"), name)
-		if err := a.disk.rename(a.top, from, path.Join(ownDir, quarantineDir, base+".eml")); err != nil {
+		if err := a.disk.rename(a.top, from, path.Join(path.Base(a.own.name), quarantineDir, to)); err != nil {
 			return err
 		}
+		a.recovered.SetAside++
 	}
 	return a.disk.syncDir(quarantine)
 }
 
-// namedBases gives the hashes of the base names, among those of one run, that the index has.
-func (a *Archive) namedBases(ctx context.Context, b *box, run string) (map[uint64]bool, error) {
-	named := map[uint64]bool{}
-	for row, err := range a.index.Messages(ctx, b.path) {
-		if err != nil {
-			return nil, err
-		}
-		if maildir.Run(row.Base) == run {
-			named[baseHash(row.Base)] = true
-		}
-	}
-	return named, nil
+// byArrival orders paths of files by when they came: seconds, then the rest of the name.
+func byArrival(x, y string) int {
+	x, y = path.Base(x), path.Base(y)
+	xs, _, _ := strings.Cut(x, ".")
+	ys, _, _ := strings.Cut(y, ".")
+	return cmp.Or(cmp.Compare(len(xs), len(ys)), cmp.Compare(xs, ys), cmp.Compare(maildir.Count(x), maildir.Count(y)), cmp.Compare(x, y))
 }
 
 // sweep removes what a replace that was cut off left beside the file that it meant.
@@ -134,3 +280,89 @@ func sweep(dir *folder) error {
 		return nil
 	})
 }
+
+// recoverMbox makes a file end where the index has its end, or the index where the file does.
+func (a *Archive) recoverMbox(ctx context.Context, b *box, known ledger.Mailbox, run string) (err error) {
+	f, err := a.openMbox(b, os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return broken("look at", f.Name(), err)
+	}
+	end := known.End
+	switch size := info.Size(); {
+	case size == end:
+		return nil
+	case size < end:
+		return a.shortened(ctx, b, f, size)
+	case run == "": // the index may be older than the file
+		if end, err = a.takeUpTail(ctx, b, f, end, size); err != nil {
+			return err
+		}
+	}
+	return a.cutTail(b, f, end)
+}
+
+// shortened forgets the messages that a file no longer holds to the end, and sets aside what is left of the first.
+func (a *Archive) shortened(ctx context.Context, b *box, f *os.File, size int64) error {
+	var gone []ledger.Message
+	end := int64(0)
+	for row, err := range a.index.Messages(ctx, b.path) {
+		if err != nil {
+			return err
+		}
+		if behind := row.Offset + row.Length + int64(len(frameOf(row).after)); behind <= size {
+			end = max(end, behind)
+		} else {
+			gone = append(gone, row)
+		}
+	}
+	if err := a.cutTail(b, f, end); err != nil {
+		return err
+	}
+	if err := a.forget(ctx, b, gone); err != nil {
+		return err
+	}
+	return a.index.AddMessages(ctx, b.path, nil, end)
+}
+
+// takeUpTail takes up the whole messages that lie behind end, and gives their end.
+func (a *Archive) takeUpTail(ctx context.Context, b *box, f *os.File, end, size int64) (int64, error) {
+	x := newExaminer()
+	var rows []ledger.Message
+	at := end
+	err := x.mboxFile(ctx, f, end, size, func(found stretch) error {
+		if found.err != nil || found.start != at {
+			return errStop
+		}
+		twins, err := a.index.ByIdentity(ctx, b.path, found.row.Identity.Trimmed)
+		if err != nil {
+			return err
+		}
+		if len(twins) > 0 {
+			return errStop
+		}
+		rows, at = append(rows, found.row), found.end
+		return nil
+	})
+	if err != nil && !errors.Is(err, errStop) || len(rows) == 0 {
+		if errors.Is(err, errStop) {
+			err = nil
+		}
+		return end, err
+	}
+	if err := a.disk.sync(f); err != nil { // whoever wrote it, from now on it counts as safe
+		return end, err
+	}
+	if err := a.index.AddMessages(ctx, b.path, rows, at); err != nil {
+		return end, err
+	}
+	a.recovered.TakenUp += len(rows)
+	return at, nil
+}
+
+// errStop ends a walk early.
+var errStop = errors.New("stop")

@@ -96,3 +96,14 @@ func Split(name string) (base, letters string) {
 	}
 	return base, ""
 }
+
+// Count gives the count of a name that Unique gave: the how-manyth message of its run it was, or 0.
+func Count(base string) uint64 {
+	made, _, _ := strings.Cut(base, "R")
+	i := strings.LastIndexByte(made, 'Q')
+	n, err := strconv.ParseUint(made[i+1:], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
