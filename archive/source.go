@@ -71,6 +71,9 @@ func messageOf(row ledger.Message) migrate.Message {
 	}
 }
 
+// Knower implements migrate.Knower: the index holds every Identity.
+func (s *source) Knower() {}
+
 // Fetch implements migrate.Source, in the order in which the messages lie on disk.
 func (s *source) Fetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Fetched, error] {
 	return func(yield func(migrate.Fetched, error) bool) {

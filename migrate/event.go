@@ -51,6 +51,7 @@ type Counts struct {
 	Quarantined  int64 `json:"quarantined"`
 	Failed       int64 `json:"failed"`
 	FlagsUpdated int64 `json:"flags_updated"`
+	Unsure       int64 `json:"unsure"` // beside any of them: of these it could not be told by octets whether they had arrived
 	Octets       int64 `json:"octets"` // of the wire form, copied
 }
 

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -65,14 +66,31 @@ func (d *destination) prepare(ctx context.Context, l *lane, g *group) (bool, err
 		}
 		return false, nil
 	}
-	if d.listed || len(g.messages) == 0 {
+	if len(g.messages) == 0 {
 		return true, nil
 	}
+	return true, d.lookOnce(ctx, l)
+}
+
+// look makes sure that it is known what the mailbox holds.
+func (d *destination) look(ctx context.Context, l *lane) error {
+	d.inHand.Lock()
+	defer d.inHand.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lookOnce(ctx, l)
+}
+
+// lookOnce is look for those who hold both locks.
+func (d *destination) lookOnce(ctx context.Context, l *lane) error {
+	if d.listed {
+		return nil
+	}
 	if err := d.list(ctx, l); err != nil {
-		return false, atEnd(l.Destination, err)
+		return atEnd(l.Destination, err)
 	}
 	d.listed = true
-	return true, nil
+	return nil
 }
 
 // make creates the mailbox once. A refusal that concerns this mailbox alone is kept in makeErr.
@@ -186,6 +204,13 @@ func likeness(candidate *Message, m Message) int {
 		common++
 	}
 	return common
+}
+
+// remove takes a message out of those that nobody claims.
+func (d *destination) remove(m *Message) {
+	if i := slices.IndexFunc(d.held[m.Size], func(held *Message) bool { return held.Key == m.Key }); i >= 0 {
+		d.drop(m.Size, i)
+	}
 }
 
 func (d *destination) drop(size int64, i int) {

@@ -116,8 +116,16 @@ func (l *lane) pass(ctx context.Context, d *destination, g *group, messages []Me
 	}
 	d.inHand.RLock()
 	defer d.inHand.RUnlock()
+	intents, err := l.intents(ctx, g.work, messages)
+	if err != nil {
+		return nil, nil, err
+	}
 	fresh, settled, err := l.recognise(ctx, d, g.work, messages)
 	if err != nil || len(fresh) == 0 {
+		return settled, nil, err
+	}
+	fresh, found, err := l.resolve(ctx, d, g.work, fresh, intents)
+	if settled = append(settled, found...); err != nil || len(fresh) == 0 {
 		return settled, nil, err
 	}
 	if l.Options.DryRun {
@@ -125,6 +133,9 @@ func (l *lane) pass(ctx context.Context, d *destination, g *group, messages []Me
 			l.settle(g.work, Event{Message: m, Outcome: Copied})
 		}
 		return settled, nil, nil
+	}
+	if err := l.intend(ctx, g.work, fresh); err != nil {
+		return settled, nil, err
 	}
 	carried, err := l.carry(ctx, g.work, fresh)
 	return append(settled, carried...), nil, err
@@ -168,54 +179,44 @@ func (l *lane) setFlags(ctx context.Context, w *work, flags []flagWork) error {
 // recognise finds those messages that the destination holds already, from a run that was cut off or from before the
 // first, and records them. It gives the others, and the keys of those that are settled.
 func (l *lane) recognise(ctx context.Context, d *destination, w *work, messages []Message) (fresh []Message, settled []Key, err error) {
-	var unsure []Message
+	var unread []Message
 	for _, m := range messages {
-		switch {
-		case !d.mayHold(m):
+		if _, suspect := w.suspects[m.Key]; suspect || d.mayHold(m) {
+			unread = append(unread, m)
+		} else {
 			fresh = append(fresh, m)
-		default:
-			unsure = append(unsure, m)
 		}
 	}
-	if len(unsure) == 0 {
+	if len(unread) == 0 {
 		return fresh, nil, nil
 	}
-	known, settled, err := l.identify(ctx, w, unsure)
+	known, settled, err := l.identify(ctx, w, unread)
 	if err != nil {
 		return nil, settled, err
 	}
-	var entries []Entry
-	var flags []FlagChange
+	var pairs []pair
 	for _, m := range known {
+		before, suspect := w.suspects[m.Key]
+		if suspect && before.Identity.Same(m.Identity) { // told of otherwise, but the same
+			pairs = append(pairs, pair{m: m, held: &Message{Key: before.Place, Flags: before.Flags}})
+			continue
+		}
 		held, ok, err := d.take(ctx, l, m)
 		if err != nil {
 			return nil, settled, atEnd(l.Destination, err)
 		}
-		if !ok {
+		if ok {
+			pairs = append(pairs, pair{m: m, held: &held})
+		} else {
 			fresh = append(fresh, m)
-			continue
 		}
-		entries = append(entries, entryOf(m, w.dest, held.Key))
-		if !held.Flags.Equal(m.Flags) && len(m.Flags)+len(held.Flags) > 0 && l.flagged() {
-			flags = append(flags, FlagChange{Key: held.Key, Flags: m.Flags})
-		}
-	}
-	if !l.Options.DryRun && len(entries) > 0 {
-		if flagger, ok := l.sink.(Flagger); ok && len(flags) > 0 {
-			if err := flagger.SetFlags(ctx, w.dest, flags); err != nil {
-				return nil, settled, atEnd(l.Destination, err)
-			}
-		}
-		if err := l.Ledger.Record(ctx, w.mbox.Path, entries); err != nil {
-			return nil, settled, err
+		if suspect {
+			l.report(Event{Type: EventWarning, Mailbox: w.mbox.Path, Destination: w.dest, Message: m,
+				Err: &Error{End: string(l.Source), Mailbox: w.mbox.Path, Key: m.Key, Err: errReused}})
 		}
 	}
-	for _, entry := range entries {
-		settled = append(settled, entry.Key)
-		l.settle(w, Event{Message: Message{Key: entry.Key, Size: entry.Identity.Size, Flags: entry.Flags}, Outcome: Present})
-		l.moved(entry.Identity.Size)
-	}
-	return fresh, settled, nil
+	claimed, err := l.claim(ctx, w, pairs)
+	return fresh, append(settled, claimed...), err
 }
 
 // flagged tells whether the source knows flags at all.
@@ -225,7 +226,7 @@ func (l *lane) flagged() bool {
 }
 
 func entryOf(m Message, dest Path, place Key) Entry {
-	return Entry{Key: m.Key, State: Arrived, Mailbox: dest, Place: place, Identity: m.Identity, Flags: m.Flags}
+	return Entry{Key: m.Key, State: Arrived, Mailbox: dest, Place: place, Identity: m.Identity, Flags: m.Flags, Listed: listedOf(m)}
 }
 
 // identify reads the messages whose identity the source does not tell. Those that vanished are left out; those that

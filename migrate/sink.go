@@ -33,6 +33,21 @@ type Flagger interface {
 	SetFlags(ctx context.Context, mbox Path, changes []FlagChange) error
 }
 
+// A Numberer is a Sink whose answers can be lost for good, and that names what it takes in rising order (IMAP). Before
+// anything is appended to it the engine has the Ledger remember the intent; where the answer is lost, the message is
+// looked for from the intent's Key on. Other Sinks clear by themselves what they have not confirmed.
+type Numberer interface {
+	// Next tells the least Key that a message appended to mbox from now on can get: UIDVALIDITY and UIDNEXT (RFC 9051,
+	// section 2.3.1.1). A lower one does no harm; the zero Key says that nothing is known.
+	Next(ctx context.Context, mbox Path) (Key, error)
+}
+
+// A Bounded Sink announces how large a message may be.
+type Bounded interface {
+	// Limit tells the octets of the largest message that the Sink takes; 0 where it does not say.
+	Limit() int64
+}
+
 // A FlagChange names a message of a Sink and the flags that it shall have.
 type FlagChange struct {
 	Key   Key

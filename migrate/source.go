@@ -72,6 +72,9 @@ type Namer interface {
 	NamedByStore(key Key) bool
 }
 
+// A Knower is a store that tells the Identity of each message as it lists it, without reading it anew.
+type Knower interface{ Knower() }
+
 // A HeaderReader can give a few header fields of messages without their bodies: at least Date, From, To, Subject and
 // Message-ID. Sources may be one.
 type HeaderReader interface {

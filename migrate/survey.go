@@ -22,8 +22,10 @@ type work struct {
 	before Status       // of the mailbox, from before it was listed
 	counts Counts       // guarded by run.mu
 	open   atomic.Int64 // the survey and the groups that are not done
-	fault  atomic.Bool  // something was left behind: look at everything again next time
-	lost   atomic.Bool  // the source does not open it any more
+	// suspects are messages whose key the ledger knows, and whose listing does not fit what it knows.
+	suspects map[Key]Entry
+	fault    atomic.Bool // something was left behind: look at everything again next time
+	lost     atomic.Bool // the source does not open it any more
 }
 
 // A group is a stretch of one mailbox's work: messages to move, or flags to set.
@@ -60,6 +62,9 @@ func (r *run) mailbox(ctx context.Context, mbox Mailbox) error {
 		r.update(func() { r.summary.MailboxesFailed++; r.tell(Event{Type: EventWarning, Mailbox: mbox.Path, Err: err}) })
 		return nil
 	case err != nil:
+		return err
+	}
+	if found.fresh, err = r.settleByHeader(ctx, w, found.fresh); err != nil {
 		return err
 	}
 	groups := r.cut(w, found)
@@ -139,13 +144,32 @@ func (r *run) find(ctx context.Context, w *work) (found, error) {
 	return f, err
 }
 
+// settleByHeader gives those of messages that are not recognised by their headers.
+func (r *run) settleByHeader(ctx context.Context, w *work, messages []Message) ([]Message, error) {
+	l := r.control
+	if r.OpenSink == nil || len(messages) == 0 {
+		return messages, nil
+	}
+	err := l.retry(ctx, l.close, func() (err error) {
+		if _, err := l.openSource(ctx); err != nil {
+			return atEnd(r.Source, err)
+		}
+		if err := l.openSink(ctx); err != nil {
+			return err
+		}
+		messages, err = l.byHeader(ctx, w, messages)
+		return err
+	})
+	return messages, err
+}
+
 // forget takes back what an earlier attempt at listing has counted.
 func (r *run) forget(w *work) {
 	r.progress.MessagesTotal -= w.counts.Messages
 	r.summary.Messages -= w.counts.Messages
 	r.summary.Present -= w.counts.Present
 	r.summary.Filtered -= w.counts.Filtered
-	w.counts = Counts{}
+	w.counts, w.suspects = Counts{}, nil
 }
 
 func (r *run) list(ctx context.Context, source Source, w *work) (found, error) {
@@ -193,6 +217,12 @@ func (r *run) sort(w *work, f *found, m Message, known Entry) {
 	switch {
 	case !r.Options.Filter.Message(m):
 		r.count(w, Event{Message: m, Outcome: Filtered})
+	case known.State == Arrived && reused(known, m):
+		if w.suspects == nil {
+			w.suspects = map[Key]Entry{}
+		}
+		w.suspects[m.Key] = known
+		f.fresh = append(f.fresh, m)
 	case known.State != Arrived:
 		f.fresh = append(f.fresh, m)
 	case known.Retired || !known.Place.IsZero() && !known.Flags.Equal(m.Flags):

@@ -203,7 +203,7 @@ func counted(c migrate.Counts, dryRun bool) string {
 	for _, part := range []struct {
 		n    int64
 		name string
-	}{{c.Present, "present"}, {c.Filtered, "filtered"}, {c.Quarantined, "quarantined"}, {c.Failed, "left behind"}, {c.FlagsUpdated, "with new flags"}} {
+	}{{c.Present, "present"}, {c.Filtered, "filtered"}, {c.Quarantined, "quarantined"}, {c.Failed, "left behind"}, {c.FlagsUpdated, "with new flags"}, {c.Unsure, "unsure"}} {
 		if part.n > 0 {
 			text += fmt.Sprintf(", %s %s", humanize.Comma(part.n), part.name)
 		}

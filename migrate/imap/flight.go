@@ -227,6 +227,9 @@ func (s *Session) judge(p *parcel) {
 	}
 	for i, u := range p.uploads {
 		s.batch.stored[u.place].Key = migrate.Key{Validity: uint32(validity), UID: uids[i]}
+		if v := s.view; v != nil && v.path == u.path && v.validity == uint32(validity) && v.next != 0 && uids[i] < 1<<32-1 {
+			v.next = max(v.next, uids[i]+1)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	imap "github.com/emersion/go-imap/v2"
@@ -19,6 +20,33 @@ func (s *Session) uidNext(path migrate.Path) uint32 {
 		return 0
 	}
 	return s.view.next
+}
+
+// Next implements migrate.Numberer. The mailbox stays open for the APPEND that follows, so that asking costs nothing; a
+// mailbox that does not open tells nothing.
+func (s *Session) Next(ctx context.Context, mbox migrate.Path) (migrate.Key, error) {
+	if s.readOnly {
+		return migrate.Key{}, at(mbox, errReadOnly)
+	}
+	if s.shut == mbox {
+		return migrate.Key{}, s.ready(ctx)
+	}
+	if err := s.enter(ctx, mbox); err != nil {
+		if s.alive(err) {
+			return migrate.Key{}, nil
+		}
+		return migrate.Key{}, err
+	}
+	return migrate.Key{Validity: s.view.validity, UID: s.view.next}, nil
+}
+
+// Limit implements migrate.Bounded by APPENDLIMIT (RFC 7889), where the server has one for all mailboxes.
+func (s *Session) Limit() int64 {
+	limit, err := strconv.ParseInt(s.caps["APPENDLIMIT"], 10, 64)
+	if err != nil || limit < 0 {
+		return 0
+	}
+	return limit
 }
 
 // findKeys looks for the UIDs of messages that a server without UIDPLUS has stored: the new ones since UIDNEXT was

@@ -16,11 +16,13 @@ import (
 // A Store is an account in memory. Make it by New; it is safe for use by several goroutines.
 type Store struct {
 	// Step, if set, is called before each operation of any end with its name ("list", "messages", "fetch", "body",
-	// "create", "append", "commit", "commit-done", "flags") and may give an error in its place. An end that gave
+	// "headers", "create", "next", "append", "commit", "commit-done", "flags") and may give an error in its place. An end that gave
 	// one is of no more use. An error at "commit-done" loses the answer: what was appended is there all the same.
 	Step func(operation string) error
 	// Refuse, if set, tells why a message is refused, or nil.
 	Refuse func(m migrate.Message, octets []byte) error
+	// Rewrite, if set, gives what the store makes of the octets that are appended to it, as some servers do.
+	Rewrite func(octets []byte) []byte
 	// Nameless makes Commit keep the keys to itself, as an IMAP server without UIDPLUS does.
 	Nameless bool
 	// Sizeless makes bodies of unknown size, as POP3 gives them.
@@ -109,6 +111,41 @@ func (s *Store) Renumber(path migrate.Path) {
 		mbox.messages[i].Key = migrate.Key{Validity: mbox.validity, UID: mbox.next + uint32(i)}
 	}
 	mbox.next += uint32(len(mbox.messages))
+}
+
+// Revalidate gives a mailbox another UIDVALIDITY, which may be 0, and leaves the UIDs as they are.
+func (s *Store) Revalidate(path migrate.Path, validity uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mbox := s.mailboxes[path]
+	mbox.validity = validity
+	for i := range mbox.messages {
+		mbox.messages[i].Key.Validity = validity
+	}
+}
+
+// Replace puts another message under a key that was given before, as no server should.
+func (s *Store) Replace(path migrate.Path, key migrate.Key, m migrate.Message, octets []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, have := range s.mailboxes[path].messages {
+		if have.Key == key {
+			m.Key, m.Size = key, int64(len(octets))
+			s.mailboxes[path].messages[i] = Stored{m, slices.Clone(octets)}
+		}
+	}
+}
+
+// CountFrom makes a mailbox give UIDs from first on, its messages too, under the UIDVALIDITY it has, as no server should.
+func (s *Store) CountFrom(path migrate.Path, first uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mbox := s.mailboxes[path]
+	mbox.next = first
+	for i := range mbox.messages {
+		mbox.messages[i].Key.UID = mbox.next
+		mbox.next++
+	}
 }
 
 // Mailboxes gives the mailboxes, sorted.
@@ -224,6 +261,30 @@ func (t *tail) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
+// Headers implements migrate.HeaderReader.
+func (s *Session) Headers(ctx context.Context, path migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Header, error] {
+	return func(yield func(migrate.Header, error) bool) {
+		if err := s.step(ctx, "headers"); err != nil {
+			yield(migrate.Header{}, err)
+			return
+		}
+		stored := s.store.Messages(path)
+		for _, m := range messages {
+			i := slices.IndexFunc(stored, func(have Stored) bool { return have.Key == m.Key })
+			if i < 0 {
+				continue
+			}
+			header := stored[i].Octets
+			if end := bytes.Index(header, []byte("\r\n\r\n")); end >= 0 {
+				header = header[:end+4]
+			}
+			if !yield(migrate.Header{Message: m, Octets: header}, nil) {
+				return
+			}
+		}
+	}
+}
+
 // Status implements migrate.Statuser. The highest MODSEQ is never told: the store does not keep one.
 func (s *Session) Status(ctx context.Context, path migrate.Path) (migrate.Status, error) {
 	if err := s.step(ctx, "status"); err != nil {
@@ -245,6 +306,19 @@ func (s *Session) Create(ctx context.Context, mbox migrate.Mailbox) error {
 	}
 	s.store.Make(mbox)
 	return nil
+}
+
+// Next implements migrate.Numberer.
+func (s *Session) Next(ctx context.Context, path migrate.Path) (migrate.Key, error) {
+	if err := s.step(ctx, "next"); err != nil {
+		return migrate.Key{}, err
+	}
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	if mbox := s.store.mailboxes[path]; mbox != nil {
+		return migrate.Key{Validity: mbox.validity, UID: mbox.next}, nil
+	}
+	return migrate.Key{}, nil
 }
 
 // Append implements migrate.Sink.
@@ -281,7 +355,11 @@ func (s *Session) Commit(ctx context.Context) ([]migrate.Stored, error) {
 				continue
 			}
 		}
-		key := s.store.put(mbox, p.m, p.octets)
+		octets := p.octets
+		if s.store.Rewrite != nil {
+			octets = s.store.Rewrite(octets)
+		}
+		key := s.store.put(mbox, p.m, octets)
 		if !s.store.Nameless {
 			stored[i].Key = key
 		}

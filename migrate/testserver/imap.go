@@ -21,6 +21,8 @@ type IMAPOptions struct {
 	RefuseAppend func(n int, user, mailbox string) string
 	// LoseAppendReply has the nth APPEND carried out, and the connection closed in place of the answer.
 	LoseAppendReply func(n int) bool
+	// Rewrite gives what the server makes of the octets that are appended to it.
+	Rewrite func(octets []byte) []byte
 	// RefuseFetch answers a FETCH as a whole when it comes to that message's body.
 	RefuseFetch func(user, mailbox string, uid uint32) string
 	// RefuseLogin answers a log-in whose password is right.

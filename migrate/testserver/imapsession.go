@@ -208,6 +208,9 @@ func (s *imapSession) Append(mailbox string, r imap.LiteralReader, options *imap
 			return nil, err
 		}
 	}
+	if f := s.server.opts.Rewrite; f != nil {
+		octets = f(octets)
+	}
 	var names []string
 	for _, flag := range options.Flags {
 		names = append(names, string(flag))
