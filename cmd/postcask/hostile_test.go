@@ -18,7 +18,7 @@ const (
 	hostileTimeout = 2 * time.Second
 	hostileGrace   = 5 * time.Second
 	hostileMemory  = 128 << 20
-	hostileAtOnce  = 8 // programs at once: most of their time they wait
+	hostileAtOnce  = 12 // programs at once: most of their time they wait
 )
 
 // TestHostile runs the program against each dialogue below testdata/hostile: servers that lie, stall, flood and attack.
@@ -155,13 +155,13 @@ func (d *dialogue) expect(words []string) (err error) {
 	return err
 }
 
-// patience is how long the program may try again. A user would rather have it half a minute; here it is enough to see
-// that it does so and where it ends.
-func (d *dialogue) patience() time.Duration {
+// patience is how often the program may try again. A user would rather have it half a minute and more; here it is
+// enough to see where it ends.
+func (d *dialogue) patience() []string {
 	if d.exit == exitUnavailable {
-		return hostileTimeout / 2
+		return []string{"--max-retries", "0"}
 	}
-	return time.Minute
+	return []string{"--max-duration", "1m"}
 }
 
 // A hostileRun is a program, a script, and the folders that it may write to.
@@ -195,7 +195,8 @@ func (h *hostileRun) play(t *testing.T) {
 	if d.command == "restore" {
 		args = []string{d.command, h.archive, url}
 	}
-	args = append(args, "--timeout", hostileTimeout.String(), "--max-duration", d.patience().String(), "--no-input", "-v")
+	args = append(args, "--timeout", hostileTimeout.String(), "--no-input", "-v")
+	args = append(args, d.patience()...)
 	if !d.floods {
 		args = append(args, "--log-file", filepath.Join(h.home, "trace"))
 	}

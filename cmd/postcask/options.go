@@ -18,6 +18,7 @@ type runOptions struct {
 	limitRate      sizeValue
 	maxBytes       sizeValue
 	maxDuration    time.Duration
+	maxRetries     int
 	timeout        time.Duration
 	allowPlaintext bool
 }
@@ -45,6 +46,7 @@ func (o *runOptions) bind(cmd *cobra.Command) {
 	flags.Var(&o.limitRate, "limit-rate", "octets a second at most, as in 2M")
 	flags.Var(&o.maxBytes, "max-bytes", "stop after so many octets (exit 8); run again to go on")
 	flags.DurationVar(&o.maxDuration, "max-duration", 0, "stop after this `TIME`, as in 2h30m (exit 8); run again to go on")
+	bindRetries(flags, &o.maxRetries)
 	bindServer(flags, &o.timeout, &o.allowPlaintext)
 }
 
@@ -68,6 +70,19 @@ func bindMapping(flags *pflag.FlagSet, mapping *migrate.Mapping) {
 	flags.Var(&pathValue{&mapping.Under}, "under", "put everything below this folder")
 }
 
+// bindRetries adds the flag of a command that goes on over lost connections.
+func bindRetries(flags *pflag.FlagSet, retries *int) {
+	flags.IntVar(retries, "max-retries", migrate.DefaultRetries, "`N` tries in a row to come back while nothing arrives (exit 5); 0 for none")
+}
+
+// engineRetries puts the flag's number as the engine has it, where zero is the default.
+func engineRetries(flag int) int {
+	if flag == 0 {
+		return -1
+	}
+	return flag
+}
+
 // bindServer adds the flags of a command that talks to a server.
 func bindServer(flags *pflag.FlagSet, timeout *time.Duration, allowPlaintext *bool) {
 	flags.DurationVar(timeout, "timeout", defaultTimeout, "how long a server may be silent while it owes an answer, a `TIME` as in 90s")
@@ -85,7 +100,17 @@ func (o *runOptions) check() error {
 	if err := o.filter.check(); err != nil {
 		return err
 	}
+	if err := checkRetries(o.maxRetries); err != nil {
+		return err
+	}
 	return checkTimeout(o.timeout)
+}
+
+func checkRetries(retries int) error {
+	if retries < 0 {
+		return misuse("0 means to give up at the first trouble", "--max-retries %d is less than none", retries)
+	}
+	return nil
 }
 
 func (o *filterOptions) check() error {
@@ -143,5 +168,6 @@ func (o *runOptions) options(ends ...*endpoint) migrate.Options {
 		LimitRate:   int64(o.limitRate),
 		MaxOctets:   int64(o.maxBytes),
 		MaxDuration: o.maxDuration,
+		MaxRetries:  engineRetries(o.maxRetries),
 	}
 }

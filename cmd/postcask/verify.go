@@ -19,6 +19,7 @@ type verifyOptions struct {
 	filter         filterOptions
 	mapping        migrate.Mapping
 	password       passwordFlags
+	maxRetries     int
 	timeout        time.Duration
 	allowPlaintext bool
 }
@@ -47,6 +48,7 @@ either side. Give the flags that choose and map mail as the backup had them.`,
 	flags.StringVar(&o.against, "against", "", "a `SERVER` whose every message has to be in the archive")
 	o.filter.bind(flags)
 	bindMapping(flags, &o.mapping)
+	bindRetries(flags, &o.maxRetries)
 	bindServer(flags, &o.timeout, &o.allowPlaintext)
 	o.password.bind(cmd, "source", true)
 	return cmd
@@ -54,6 +56,9 @@ either side. Give the flags that choose and map mail as the backup had them.`,
 
 func (c *cli) verify(ctx context.Context, dir string, o *verifyOptions) error {
 	if err := checkTimeout(o.timeout); err != nil {
+		return err
+	}
+	if err := checkRetries(o.maxRetries); err != nil {
 		return err
 	}
 	where, err := c.endpoint(dir, o.allowPlaintext)
@@ -136,11 +141,17 @@ func (v *verification) compare(ctx context.Context, where *endpoint, from *serve
 		OpenSource: from.source,
 		OpenSink:   func(context.Context) (migrate.Sink, error) { return v.store.Sink(), nil },
 		Ledger:     known,
-		Options:    migrate.Options{Filter: o.filter.filter(), Mapping: o.mapping},
+		Options:    migrate.Options{Filter: o.filter.filter(), Mapping: o.mapping, MaxRetries: engineRetries(o.maxRetries), Report: v.event},
 	}
 	damaged := func(dest migrate.Path, key migrate.Key) bool { return v.damaged[place{dest, key}] }
 	v.found, err = migrate.Compare(ctx, job, damaged, v.missing)
 	return err
+}
+
+// event tells of a lost connection, as a run does.
+func (v *verification) event(e migrate.Event) {
+	r := report{term: v.term, command: "verify"}
+	r.event(e)
 }
 
 // problem tells of something wrong in the archive.
