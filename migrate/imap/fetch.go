@@ -216,8 +216,8 @@ var errNoBody = errors.New("the server tells of this message and does not give i
 // close settles what a command was to bring and has not brought: members of a group are asked for alone; one that was
 // asked for alone is gone if the server says OK, else unreadable, in the server's words.
 func (r *fetchRun) close(c *fetchCommand, st status) error {
-	if _, ok := wire.PleaOf(st.code, st.text, false); ok && !st.ok() {
-		return r.s.broken(st.refusal("fetch")) // it is no message's fault, and asking for each would be the worst answer
+	if err := st.plea(); err != nil {
+		return r.s.broken(err) // it is no message's fault, and asking for each would be the worst answer
 	}
 	for _, i := range c.wanted {
 		if r.done[i] || r.stopped {
@@ -239,6 +239,22 @@ func (r *fetchRun) close(c *fetchCommand, st status) error {
 		case c.shown:
 			r.give(migrate.Fetched{Message: r.messages[i], Err: errNoBody})
 		}
+	}
+	return nil
+}
+
+// plea gives an error where a refused FETCH speaks of the session and not of a message: for the moment, or until the
+// provider's limit for a day lies behind us, which Gmail and others call a quota. Reading fills no mailbox.
+func (st status) plea() error {
+	plea, ok := wire.PleaOf(st.code, st.text, false)
+	switch {
+	case st.ok():
+		return nil
+	case st.code == "OVERQUOTA" || ok && plea.Kind == migrate.Limit:
+		return &migrate.Error{Kind: migrate.Limit, Err: errors.New("the server's limit is reached: " + st.String()),
+			Hint: cmp.Or(plea.Hint, "providers allow so much in an hour or a day; run the same command again later")}
+	case ok:
+		return st.refusal("fetch")
 	}
 	return nil
 }
