@@ -76,6 +76,12 @@ func (d *disk) sync(f *os.File) error {
 	return broken("sync", f.Name(), err)
 }
 
+// close ends the use of a file. Some file systems tell only then that there was no room.
+func (d *disk) close(f *os.File) error {
+	err := d.before("close", f.Name())
+	return broken("close", f.Name(), errors.Join(err, f.Close()))
+}
+
 // syncDir makes the names in dir durable. Windows has no such call and needs none.
 func (d *disk) syncDir(dir *folder) error {
 	if err := d.before("syncdir", dir.name); err != nil {
@@ -132,7 +138,7 @@ func (d *disk) replace(dir *folder, name string, text []byte) error {
 	if err == nil {
 		err = d.sync(f)
 	}
-	if err = errors.Join(err, f.Close()); err == nil {
+	if err = errors.Join(err, d.close(f)); err == nil {
 		err = d.rename(dir, beside, name)
 	}
 	if err != nil {

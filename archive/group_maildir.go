@@ -90,7 +90,7 @@ func (g *maildirGroup) sync() error {
 	lanes.SetLimit(syncLanes)
 	for _, f := range g.waiting {
 		lanes.Go(func() error {
-			return errors.Join(g.a.disk.sync(f), broken("close", f.Name(), f.Close()))
+			return errors.Join(g.a.disk.sync(f), g.a.disk.close(f))
 		})
 	}
 	g.waiting = g.waiting[:0]

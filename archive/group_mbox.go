@@ -170,7 +170,7 @@ func (a *Archive) saveTail(quarantine *folder, tail io.Reader) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, kept.Close()) }()
+	defer func() { err = errors.Join(err, a.disk.close(kept)) }()
 	if _, err := io.Copy(io.NewOffsetWriter(seamFile{a.disk, kept}, 0), tail); err != nil {
 		return err
 	}

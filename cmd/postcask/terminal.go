@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/term"
@@ -136,7 +137,7 @@ func errorText(err error) string {
 	if errors.Is(err, migrate.ErrStopped) || errors.Is(err, context.Canceled) {
 		return "interrupted"
 	}
-	return err.Error()
+	return strings.ReplaceAll(err.Error(), "\n", "; ") // of errors that were joined
 }
 
 // colored tells whether labels on standard error are coloured: https://no-color.org is heeded.
