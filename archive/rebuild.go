@@ -26,7 +26,7 @@ const (
 
 // A Rebuilt tells what Rebuild came to.
 type Rebuilt struct {
-	Whole     bool   // nothing was wrong, so nothing was done
+	Whole     bool   // the index is in order and was left alone; only archive.json may have been written anew
 	Kept      string // where the old .postcask, or the part that was replaced, is kept, relative to the archive; empty for none
 	Mailboxes int64
 	Messages  int64
@@ -240,6 +240,7 @@ func (r *rebuilding) manifestAlone(ctx context.Context) error {
 	if err := r.disk.writeManifest(r.own, m); err != nil {
 		return err
 	}
+	r.done.Whole = true
 	if err := errors.Join(r.unlock(), ctx.Err()); err != nil {
 		return err
 	}

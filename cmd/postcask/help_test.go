@@ -14,7 +14,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 // Help is read like prose: a change of it shows in the diff of its golden file.
 func TestHelp(t *testing.T) {
-	for _, command := range []string{"", "backup", "restore", "migrate", "verify", "ls", "version"} {
+	for _, command := range []string{"", "backup", "restore", "migrate", "verify", "ls", "doctor", "version"} {
 		t.Run("postcask "+command, func(t *testing.T) {
 			status, got, errs := run(t, append(strings.Fields(command), "--help")...)
 			if status != exitDone || errs != "" {

@@ -51,6 +51,7 @@ the config file is written name: or name:Mailbox. Anything else is the path of a
 		{groupMove, c.migrateCommand()},
 		{groupLook, c.verifyCommand()},
 		{groupLook, c.lsCommand()},
+		{groupOther, c.doctorCommand()},
 		{groupOther, c.versionCommand()},
 	} {
 		entry.command.GroupID = entry.group

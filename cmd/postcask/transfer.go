@@ -24,6 +24,7 @@ type leg struct {
 	deletion            *migrate.Deletion                      // at the source; nil for none
 	renamed             func() []string                        // what the destination names otherwise; may be nil
 	record              func(status int, summary []byte) error // keeps how it ended; may be nil
+	archive             *archive.Archive                       // opened to be written to; nil for none
 }
 
 // run moves mail over one leg and tells of it. The error is nil, a verdict, or one that was told.
@@ -32,6 +33,9 @@ func (c *cli) run(ctx context.Context, l leg) error {
 	defer c.interrupts.graceful.Store(false)
 	r := &report{term: c.term, command: l.command, source: l.source.String(), destination: l.destination.String(), dryRun: l.options.DryRun}
 	r.begin()
+	if l.archive != nil {
+		c.tellRecovered(l.archive)
+	}
 	l.options.Stop, l.options.Report = c.interrupts.stop, r.event
 	summary, err := migrate.Run(ctx, migrate.Job{
 		Source: l.source.end("source"), Destination: l.destination.end("destination"),
@@ -57,7 +61,7 @@ func (c *cli) pull(ctx context.Context, from *server, to *endpoint, store *archi
 		if err != nil {
 			return err
 		}
-		l.ledger, l.openSink = known, func(context.Context) (migrate.Sink, error) { return store.Sink(), nil }
+		l.archive, l.ledger, l.openSink = store, known, func(context.Context) (migrate.Sink, error) { return store.Sink(), nil }
 	}
 	if store != nil && !options.DryRun {
 		id, err := store.Index().StartRun(ctx, ledger.Run{Command: l.command, Source: from.end.String(), Destination: to.String()})
