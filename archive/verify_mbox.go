@@ -27,6 +27,12 @@ func (v *verifier) mbox(ctx context.Context, m ledger.Mailbox, shelf *shelf) err
 		v.totals.Octets += row.Identity.Size
 		frame := frameOf(row)
 		start := row.Offset - int64(len(frame.before))
+		if row.Offset+row.Length > size { // another process may have added it since
+			if info, err = shelf.file.Stat(); err != nil {
+				return err
+			}
+			size = info.Size()
+		}
 		switch {
 		case row.Offset+row.Length > size:
 			v.problem(Missing, row, m.File, fmt.Errorf("the file ends at octet %d, before the end of the message at %d", size, row.Offset+row.Length))
