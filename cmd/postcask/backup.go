@@ -2,6 +2,8 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+
+	"postcask/archive"
 )
 
 func (c *cli) backupCommand() *cobra.Command {
@@ -53,7 +55,11 @@ long, and only after its octets were read back from the disk just then and are t
 			if err != nil {
 				return err
 			}
-			store, err := openStore(ctx, to.dir, o.format, from.String(), o.dryRun)
+			var store *archive.Archive
+			err = c.awaitLock(ctx, o.lockWait, func() (err error) {
+				store, err = openStore(ctx, to.dir, o.format, from.String(), o.dryRun)
+				return err
+			})
 			if err != nil {
 				return err
 			}

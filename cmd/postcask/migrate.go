@@ -88,7 +88,12 @@ func (c *cli) migrate(ctx context.Context, from, to *endpoint, o *migrateOptions
 	if err != nil {
 		return err
 	}
-	known, release, err := openLedger(ctx, o.ledger, from.String(), to.String(), o.dryRun)
+	var known migrate.Ledger
+	var release func() error
+	err = c.awaitLock(ctx, o.lockWait, func() (err error) {
+		known, release, err = openLedger(ctx, o.ledger, from.String(), to.String(), o.dryRun)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -117,7 +122,11 @@ func (c *cli) migrateVia(ctx context.Context, from, to *endpoint, o *migrateOpti
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, via.dir, o.format, from.String(), o.dryRun)
+	var store *archive.Archive
+	err = c.awaitLock(ctx, o.lockWait, func() (err error) {
+		store, err = openStore(ctx, via.dir, o.format, from.String(), o.dryRun)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -144,5 +153,5 @@ func (c *cli) pullAndReplay(ctx context.Context, from *server, via *endpoint, st
 			return migrate.Errorf(migrate.Limit, "stopped after %v as asked", o.maxDuration)
 		}
 	}
-	return cmp.Or(c.replay(ctx, via, store, from.end.mailbox, to, o.ledger, options), first)
+	return cmp.Or(c.replay(ctx, via, store, from.end.mailbox, to, o.ledger, o.lockWait, options), first)
 }

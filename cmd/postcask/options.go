@@ -20,6 +20,7 @@ type runOptions struct {
 	maxDuration    time.Duration
 	maxRetries     int
 	timeout        time.Duration
+	lockWait       time.Duration
 	allowPlaintext bool
 }
 
@@ -47,6 +48,7 @@ func (o *runOptions) bind(cmd *cobra.Command) {
 	flags.Var(&o.maxBytes, "max-bytes", "stop after so many octets (exit 8); run again to go on")
 	flags.DurationVar(&o.maxDuration, "max-duration", 0, "stop after this `TIME`, as in 2h30m (exit 8); run again to go on")
 	bindRetries(flags, &o.maxRetries)
+	bindLockWait(flags, &o.lockWait)
 	bindServer(flags, &o.timeout, &o.allowPlaintext)
 }
 
@@ -101,6 +103,9 @@ func (o *runOptions) check() error {
 		return err
 	}
 	if err := checkRetries(o.maxRetries); err != nil {
+		return err
+	}
+	if err := checkLockWait(o.lockWait); err != nil {
 		return err
 	}
 	return checkTimeout(o.timeout)

@@ -51,7 +51,7 @@ there is deleted. Messages that the archive has as well get the archive's flags 
 			if err == nil {
 				options := o.options(to)
 				options.Mapping.Under = to.mailbox.Join(o.mapping.Under)
-				err = c.replay(ctx, from, store, "", destination, o.ledger, options)
+				err = c.replay(ctx, from, store, "", destination, o.ledger, o.lockWait, options)
 			}
 			return c.keep(err, store.Close())
 		},

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"postcask/archive"
 	"postcask/migrate"
@@ -76,8 +77,13 @@ func (c *cli) pull(ctx context.Context, from *server, to *endpoint, store *archi
 }
 
 // replay sends what an archive holds to a server. within narrows it to a part of the archive.
-func (c *cli) replay(ctx context.Context, from *endpoint, store *archive.Archive, within migrate.Path, to *server, ledgerFile string, options migrate.Options) error {
-	known, release, err := openLedger(ctx, ledgerFile, "archive "+store.ID(), to.end.String(), options.DryRun)
+func (c *cli) replay(ctx context.Context, from *endpoint, store *archive.Archive, within migrate.Path, to *server, ledgerFile string, lockWait time.Duration, options migrate.Options) error {
+	var known migrate.Ledger
+	var release func() error
+	err := c.awaitLock(ctx, lockWait, func() (err error) {
+		known, release, err = openLedger(ctx, ledgerFile, "archive "+store.ID(), to.end.String(), options.DryRun)
+		return err
+	})
 	if err != nil {
 		return err
 	}
