@@ -19,7 +19,7 @@ const saslRounds = 8 // the longest mechanism needs three
 // logIn authenticates once: a server that refuses is not asked again another way, since each refusal may count towards
 // a lock-out. Referrals (RFC 2221) are never followed.
 func (s *Session) logIn(ctx context.Context) error {
-	cfg := &s.acct.cfg
+	cfg := s.config()
 	offered := s.offered()
 	var name string
 	var client sasl.Client
@@ -37,6 +37,20 @@ func (s *Session) logIn(ctx context.Context) error {
 	return s.login(ctx, disabled)
 }
 
+// config is the account's, with a password that is hidden once it is known.
+func (s *Session) config() *wire.Config {
+	cfg := s.acct.cfg
+	if ask := cfg.Password; ask != nil {
+		cfg.Password = func(ctx context.Context) (string, error) {
+			password, err := ask(ctx)
+			quoted, _ := quote(password)
+			s.in.hide(password, strings.Trim(quoted, `"`))
+			return password, err
+		}
+	}
+	return &cfg
+}
+
 // wantsLogin tells that the user asks for LOGIN, and the server has just the command and not the mechanism.
 func (s *Session) wantsLogin(offered []string) bool {
 	return strings.EqualFold(s.acct.cfg.Auth, "login") && !s.has("LOGINDISABLED") && !slices.Contains(offered, "LOGIN")
@@ -50,6 +64,9 @@ func (s *Session) authenticate(name string, client sasl.Client, hasIR bool) erro
 	}
 	tag, line := s.newTag(), "AUTHENTICATE "+name
 	s.conn.Trace("C", tag+" "+line)
+	if initial != nil {
+		s.in.hide(encodeSASL(initial))
+	}
 	if initial != nil && hasIR {
 		line += " " + encodeSASL(initial)
 		initial = nil
@@ -79,6 +96,7 @@ func (s *Session) authenticate(name string, client sasl.Client, hasIR bool) erro
 			}
 		}
 		initial = nil
+		s.in.hide(base64.StdEncoding.EncodeToString(answer))
 		if err := s.send(base64.StdEncoding.EncodeToString(answer) + "\r\n"); err != nil {
 			return err
 		}
@@ -117,7 +135,7 @@ func refusedLogin(how string, st status) error {
 // login runs LOGIN (RFC 9051, section 6.2.3). What cannot stand between quotes goes as a literal, always a
 // synchronising one: its octets are sent when the server has asked for them.
 func (s *Session) login(ctx context.Context, disabled bool) error {
-	cfg := &s.acct.cfg
+	cfg := s.config()
 	switch {
 	case disabled:
 		return migrate.Errorf(migrate.Auth, "the server has no way of log-in that we know (LOGIN is disabled)")
@@ -163,9 +181,7 @@ func (s *Session) login(ctx context.Context, disabled bool) error {
 			return err
 		}
 		if resp.tag == tag {
-			st := resp.status
-			st.text = strings.ReplaceAll(st.text, password, "…") // some say back what they did not understand
-			return s.loggedIn("LOGIN", nil, st)
+			return s.loggedIn("LOGIN", nil, resp.status)
 		}
 	}
 }

@@ -55,6 +55,37 @@ type reader struct {
 	skipped int64 // octets of literals that were skipped since then
 	most    int64 // for walked
 	flat    bool  // "[" is an octet like any other: inside a list of flags
+	hidden  []string
+}
+
+// hide keeps a secret, and what was made of it to log in, out of what the server is quoted with; some say back what they
+// were told. What is shorter than any password stays, or words would get lost.
+func (r *reader) hide(secrets ...string) {
+	for _, secret := range secrets {
+		if len(secret) > 3 {
+			r.hidden = append(r.hidden, secret)
+		}
+	}
+}
+
+// shown gives text without the secrets in it.
+func (r *reader) shown(text string) string {
+	for _, secret := range r.hidden {
+		text = strings.ReplaceAll(text, secret, "…")
+	}
+	return text
+}
+
+// hush takes the secrets out of the rest of a line that is for people. What an OK has in brackets is for us.
+func (r *reader) hush(word string) {
+	if len(r.hidden) == 0 {
+		return
+	}
+	from := min(r.pos, len(r.line))
+	if word == "OK" || word == "PREAUTH" {
+		from = len(r.line) - len(parseStatus(word, strings.TrimPrefix(string(r.line[from:]), " ")).text)
+	}
+	r.line = append(r.line[:from], r.shown(string(r.line[from:]))...)
 }
 
 // newReader reads from r through a buffer of its own.
@@ -104,6 +135,9 @@ func (r *reader) response() (*response, error) {
 		word = r.word()
 	}
 	resp.word = strings.ToUpper(word)
+	if isStatus(resp.word) || resp.tag != "*" {
+		r.hush(resp.word)
+	}
 	if isStatus(resp.word) {
 		resp.status = parseStatus(resp.word, r.rest())
 		return resp, nil

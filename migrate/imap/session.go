@@ -92,7 +92,7 @@ func (s *Session) read() (*response, error) {
 	case s.client == nil: // while we log in, a server may say back what it was told
 		s.conn.Trace("S", resp.tag+" "+resp.word)
 	default:
-		s.conn.Trace("S", string(s.in.line))
+		s.conn.Trace("S", s.in.shown(string(s.in.line)))
 	}
 	return resp, nil
 }
