@@ -16,7 +16,9 @@ func (l *lane) carry(ctx context.Context, w *work, messages []Message) (settled 
 			err = f.Err
 		}
 		if err == nil && f.Err != nil {
-			l.leave(w, f.Message, l.Source, f.Err)
+			if err := l.unreadable(ctx, w, f.Message, f.Err); err != nil {
+				return settled, err
+			}
 			settled = append(settled, f.Message.Key)
 			continue
 		}
@@ -31,13 +33,17 @@ func (l *lane) carry(ctx context.Context, w *work, messages []Message) (settled 
 			}
 		}
 		// The source is lost. What has come over is made safe all the same.
-		done, commitErr := l.commit(ctx, w, inHand)
+		done, _, commitErr := l.commit(ctx, w, inHand) // what it refused is sent, and refused, once more
 		if settled = append(settled, done...); commitErr != nil && !IsTemporary(commitErr) {
 			return settled, commitErr
 		}
 		return settled, atEnd(l.Source, err)
 	}
-	done, err := l.commit(ctx, w, inHand)
+	done, refused, err := l.commit(ctx, w, inHand)
+	if settled = append(settled, done...); err != nil {
+		return settled, err
+	}
+	done, err = l.setAside(ctx, w, refused)
 	return append(settled, done...), err
 }
 
@@ -63,17 +69,17 @@ func (l *lane) append(ctx context.Context, w *work, f Fetched) (Message, error) 
 	return m, err
 }
 
-// commit makes appended messages safe, records them and counts them.
-func (l *lane) commit(ctx context.Context, w *work, inHand []Message) (settled []Key, err error) {
+// commit makes appended messages safe, records them and counts them. It gives those that are to be set aside.
+func (l *lane) commit(ctx context.Context, w *work, inHand []Message) (settled []Key, refused []refusal, err error) {
 	if len(inHand) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	stored, err := l.sink.Commit(ctx)
 	if err == nil && len(stored) != len(inHand) {
 		err = Errorf(Failed, "%d of %d messages were answered for", len(stored), len(inHand))
 	}
 	if err != nil {
-		return nil, atEnd(l.Destination, err)
+		return nil, nil, atEnd(l.Destination, err)
 	}
 	var entries []Entry
 	for i, m := range inHand {
@@ -82,7 +88,7 @@ func (l *lane) commit(ctx context.Context, w *work, inHand []Message) (settled [
 		}
 	}
 	if err := l.Ledger.Record(ctx, w.mbox.Path, entries); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var fatal, temporary error
 	for i, m := range inHand {
@@ -95,6 +101,8 @@ func (l *lane) commit(ctx context.Context, w *work, inHand []Message) (settled [
 		case KindOf(stored[i].Err) == Refused, KindOf(stored[i].Err) == Limit:
 			fatal = stored[i].Err
 			w.fault.Store(true) // left for the next run, when there is room again
+		case l.Quarantine != nil:
+			refused = append(refused, refusal{inHand[i], stored[i].Err})
 		default:
 			l.leave(w, m, l.Destination, stored[i].Err)
 			settled = append(settled, m.Key)
@@ -102,13 +110,13 @@ func (l *lane) commit(ctx context.Context, w *work, inHand []Message) (settled [
 	}
 	l.limitReached()
 	if KindOf(fatal) == Limit {
-		return settled, &Error{Kind: Limit, End: string(l.Destination), Mailbox: w.dest, Err: fatal}
+		return settled, refused, &Error{Kind: Limit, End: string(l.Destination), Mailbox: w.dest, Err: fatal}
 	}
 	if fatal != nil {
-		return settled, &Error{Kind: Refused, End: string(l.Destination), Mailbox: w.dest, Err: fatal,
+		return settled, refused, &Error{Kind: Refused, End: string(l.Destination), Mailbox: w.dest, Err: fatal,
 			Hint: "make room there and run the same command again, it goes on from here"}
 	}
-	return settled, atEnd(l.Destination, temporary)
+	return settled, refused, atEnd(l.Destination, temporary)
 }
 
 // moved brings the progress up to date while octets flow.

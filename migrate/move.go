@@ -251,7 +251,9 @@ func (l *lane) identify(ctx context.Context, w *work, messages []Message) (known
 			return nil, settled, atEnd(l.Source, f.Err)
 		}
 		if f.Err != nil {
-			l.leave(w, f.Message, l.Source, f.Err)
+			if err := l.unreadable(ctx, w, f.Message, f.Err); err != nil {
+				return nil, settled, err
+			}
 			settled = append(settled, f.Message.Key)
 			continue
 		}

@@ -21,9 +21,11 @@ type Job struct {
 	OpenSource func(ctx context.Context) (Source, error)
 	// OpenSink opens one more Sink, one for each lane. It may be nil in a dry run, where the destination is not there yet.
 	OpenSink func(ctx context.Context) (Sink, error)
-	Ledger   Ledger    // nil only where OpenSink is nil
-	Deletion *Deletion // what is deleted at the source afterwards; nil for nothing
-	Options  Options
+	Ledger   Ledger // nil only where OpenSink is nil
+	// Quarantine keeps what cannot move; without one it stays behind, and each run tries it again.
+	Quarantine Quarantine
+	Deletion   *Deletion // what is deleted at the source afterwards; nil for nothing
+	Options    Options
 }
 
 // An End names an end to people, as in "source imap.example.org"; errors carry it.
@@ -39,7 +41,8 @@ func atEnd(end End, err error) error {
 
 // Options say how a run goes about it. The zero value is sensible.
 type Options struct {
-	DryRun      bool // the same way, but it stops before the first write
+	Version     string // of this program; with another one, what was set aside is tried again
+	DryRun      bool   // the same way, but it stops before the first write
 	Filter      Filter
 	Mapping     Mapping
 	Lanes       int             // messages move on so many connections of each end at once; 0 means 1

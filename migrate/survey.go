@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // The bounds of a group: what is moved, made safe and recorded together. Safety is cheap in groups, and little is done
@@ -169,6 +170,7 @@ func (r *run) forget(w *work) {
 	r.summary.Messages -= w.counts.Messages
 	r.summary.Present -= w.counts.Present
 	r.summary.Filtered -= w.counts.Filtered
+	r.summary.Quarantined -= w.counts.Quarantined
 	w.counts, w.suspects = Counts{}, nil
 }
 
@@ -223,6 +225,9 @@ func (r *run) sort(w *work, f *found, m Message, known Entry) {
 		}
 		w.suspects[m.Key] = known
 		f.fresh = append(f.fresh, m)
+	case r.staysAside(w, m, known):
+		r.count(w, Event{Message: m, Outcome: Quarantined, Err: &Error{Mailbox: w.mbox.Path, Key: m.Key,
+			Err: fmt.Errorf("%s (on %s, and nothing has changed since)", known.Attempt.Reason, known.Attempt.Time.Format(time.DateOnly))}})
 	case known.State != Arrived:
 		f.fresh = append(f.fresh, m)
 	case known.Retired || !known.Place.IsZero() && !known.Flags.Equal(m.Flags):

@@ -100,7 +100,8 @@ func (c *cli) migrate(ctx context.Context, from, to *endpoint, o *migrateOptions
 	options := o.options(from, to)
 	options.Mapping.Under = to.mailbox.Join(o.mapping.Under)
 	err = c.run(ctx, leg{command: "migrate", source: from, destination: to,
-		openSource: source.source, openSink: destination.sink, ledger: known, options: options, renamed: destination.renamed})
+		openSource: source.source, openSink: destination.sink, ledger: known, options: options, renamed: destination.renamed,
+		aside: asideByLedger(o.ledger, from.String(), to.String())})
 	return c.keep(err, release())
 }
 

@@ -15,6 +15,7 @@ type report struct {
 	term                         *terminal
 	command, source, destination string
 	dryRun                       bool
+	aside                        string // where messages that could not move are kept; may be empty
 
 	last   migrate.Progress
 	worked bool      // the ends are open
@@ -143,6 +144,10 @@ func (r *report) end(sum migrate.Summary, err error) error {
 		}
 		r.term.warn(fmt.Sprintf("%s: %s and %s were left behind; run the same command again to try them once more",
 			r.command, plural(left, "message", "messages"), plural(sum.MailboxesFailed, "mailbox", "mailboxes")))
+		if sum.Quarantined > 0 && r.aside != "" {
+			r.term.warn(fmt.Sprintf("%s: what was quarantined is in %s with the reason; it is tried again when something has changed, and after a week",
+				r.command, r.aside))
+		}
 		return verdict(status)
 	}
 	return nil

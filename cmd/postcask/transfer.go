@@ -23,6 +23,7 @@ type leg struct {
 	ledger              migrate.Ledger
 	options             migrate.Options
 	deletion            *migrate.Deletion                      // at the source; nil for none
+	aside               string                                 // folder for what cannot move; empty for none
 	renamed             func() []string                        // what the destination names otherwise; may be nil
 	record              func(status int, summary []byte) error // keeps how it ended; may be nil
 	archive             *archive.Archive                       // opened to be written to; nil for none
@@ -38,10 +39,15 @@ func (c *cli) run(ctx context.Context, l leg) error {
 		c.tellRecovered(l.archive)
 	}
 	l.options.Stop, l.options.Report = c.interrupts.stop, r.event
-	summary, err := migrate.Run(ctx, migrate.Job{
+	l.options.Version = version
+	job := migrate.Job{
 		Source: l.source.end("source"), Destination: l.destination.end("destination"),
 		OpenSource: l.openSource, OpenSink: l.openSink, Ledger: l.ledger, Deletion: l.deletion, Options: l.options,
-	})
+	}
+	if r.aside = l.aside; l.aside != "" {
+		job.Quarantine = migrate.NewQuarantine(l.aside)
+	}
+	summary, err := migrate.Run(ctx, job)
 	if l.renamed != nil {
 		r.renamed(l.renamed())
 	}
@@ -56,7 +62,8 @@ func (c *cli) run(ctx context.Context, l leg) error {
 
 // pull fills an archive from a server, and deletes there what deletion says, if anything.
 func (c *cli) pull(ctx context.Context, from *server, to *endpoint, store *archive.Archive, options migrate.Options, deletion *migrate.Deletion) error {
-	l := leg{command: "backup", source: from.end, destination: to, openSource: from.source, options: options, deletion: deletion}
+	l := leg{command: "backup", source: from.end, destination: to, openSource: from.source, options: options, deletion: deletion,
+		aside: asideInArchive(to.dir, store)}
 	if store != nil {
 		known, err := store.Ledger(ctx, from.end.String())
 		if err != nil {
@@ -91,6 +98,7 @@ func (c *cli) replay(ctx context.Context, from *endpoint, store *archive.Archive
 		command: "restore", source: from, destination: to.end,
 		openSource: func(context.Context) (migrate.Source, error) { return scope(store.Source(), within), nil },
 		openSink:   to.sink, ledger: known, options: options, renamed: to.renamed,
+		aside: asideByLedger(ledgerFile, "archive "+store.ID(), to.end.String()),
 	})
 	return c.keep(err, release())
 }
