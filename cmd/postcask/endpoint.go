@@ -177,7 +177,7 @@ func (p *endpoints) parseURL(text string) (*endpoint, error) {
 		return nil, misuse("a # that belongs to the URL is written %23", "%s://%s: there is a # in the URL", scheme, u.Host)
 	}
 	e.user, e.host = u.User.Username(), strings.ToLower(u.Hostname())
-	if e.host == "" || hasControls(e.user) || hasControls(e.host) {
+	if e.host == "" || hasControls(e.user) || hasControls(e.host) || strings.Contains(e.host, ":") && !isAddress(e.host) {
 		return nil, misuse(urlForm, "the %s:// URL cannot be read", scheme)
 	}
 	if e.mailbox, err = mailboxOfURL(u); err != nil {
@@ -250,6 +250,12 @@ func parsePath(text string) (migrate.Path, error) {
 
 func hasControls(text string) bool {
 	return strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// isAddress tells whether host is a number; no name has a colon.
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
 }
 
 // isLoopback tells whether host is this machine by name or number.
