@@ -10,6 +10,8 @@ STATICCHECK_VERSION := v0.8.2
 STATICCHECK := $(CACHE)/staticcheck-$(STATICCHECK_VERSION)/staticcheck
 SERVERS := dovecot,cyrus,courier
 FUZZTIME := 30s
+KILLS := 200
+SEED :=
 
 # The version is stamped below, from git describe; go's own stamp fails where the checkout belongs to somebody else.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
@@ -29,6 +31,11 @@ unit: ## the tests that need no servers, with the race detector
 .PHONY: integration
 integration: servers ## all tests against real servers, without the race detector; SERVERS=dovecot picks
 	POSTCASK_SERVERS=$(SERVERS) go test -tags integration -timeout 30m ./...
+
+.PHONY: torture
+torture: servers ## kill backup, restore and migrate 200 times each in their work, against Dovecot; KILLS and SEED say otherwise
+	POSTCASK_SERVERS=dovecot POSTCASK_KILLS=$(KILLS) POSTCASK_SEED=$(SEED) \
+		go test -tags integration -count=1 -timeout 120m -v -run '^TestTorture$$' ./cmd/postcask
 
 .PHONY: servers
 servers: ## install the mail servers, unless they are there

@@ -1,0 +1,212 @@
+//go:build integration
+
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postcask/migrate/testserver"
+)
+
+// The real program against a real Dovecot, killed by SIGKILL at random moments; each time the same command is run
+// again and everything is verified. POSTCASK_KILLS says how often for each job (10 by default, make torture wants 200),
+// POSTCASK_SEED repeats the moments of an earlier run as far as the machine is as fast.
+
+// torturedMessages is how many messages a job has to move.
+const torturedMessages = 120
+
+// A torture is one job under torture.
+type torture struct {
+	bin    *program
+	server *testserver.Server
+	env    environment
+	random *rand.Rand
+	want   mail
+	kills  int
+	early  int           // how many runs had ended before the kill
+	usual  time.Duration // about how long a run takes, as the machine is now
+}
+
+func TestTorture(t *testing.T) {
+	bin, server := binary(t), testserver.Start(t, "dovecot")
+	kills, seed := number(t, "POSTCASK_KILLS", 10), number(t, "POSTCASK_SEED", int(time.Now().UnixNano()%1e9))
+	t.Logf("POSTCASK_SEED=%d POSTCASK_KILLS=%d", seed, kills)
+	server.Users(t, "old")
+	for n := range 2*kills + 1 { // before anybody logs in, since a server may look only so often who has come
+		server.Users(t, fmt.Sprint("r", n), fmt.Sprint("m", n), fmt.Sprint("p", n))
+	}
+	seedSmall(t, server, "old")
+	want := account(t, server, "old")
+	filled := filepath.Join(t.TempDir(), "filled")
+	bin.ok(t, state(t), "backup", imapURL(server, "old"), filled)
+	for i, job := range []struct {
+		name string
+		once func(t *testing.T, x *torture, n int)
+	}{
+		{"backup to maildir", func(t *testing.T, x *torture, _ int) { x.backup(t, "maildir") }},
+		{"backup to mbox", func(t *testing.T, x *torture, _ int) { x.backup(t, "mbox") }},
+		{"restore", func(t *testing.T, x *torture, n int) { x.into(t, fmt.Sprint("r", n), "restore", filled) }},
+		{"migrate", func(t *testing.T, x *torture, n int) {
+			x.into(t, fmt.Sprint("m", n), "migrate", imapURL(server, "old"))
+		}},
+		{"POP3 with delete", popOnce},
+	} {
+		t.Run(job.name, func(t *testing.T) {
+			t.Parallel()
+			x := &torture{usual: 200 * time.Millisecond, bin: bin, server: server, env: state(t), random: rand.New(rand.NewPCG(uint64(seed), uint64(i))), want: want}
+			for n := 0; x.kills < kills && !t.Failed(); n++ {
+				if n > 2*kills {
+					t.Fatalf("only %d of %d runs lived long enough to be killed", x.kills, n)
+				}
+				job.once(t, x, n)
+			}
+			t.Logf("%d kills (and %d runs that had ended before): 0 lost, 0 doubled, 0 corrupt", x.kills, x.early)
+		})
+	}
+}
+
+func number(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// seedSmall fills an account with small messages in a few mailboxes, some of them twins.
+func seedSmall(t *testing.T, server *testserver.Server, user string) {
+	t.Helper()
+	client := testserver.OpenIMAP(t, server, user, "secret")
+	names := []string{"INBOX", "Work", "Work/2020"}
+	for _, name := range names[1:] {
+		if err := client.Create(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range torturedMessages {
+		date := time.Date(2015, 1, 1, i%24, i%60, 0, 0, time.UTC).AddDate(0, 0, i).Format(`_2-Jan-2006 15:04:05 -0700`)
+		if err := client.Append(names[i%3], []string{`()`, `(\Seen)`, `(\Flagged $Label)`}[i%5%3], date, small(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// small makes a small message; some have a twin in their mailbox.
+func small(i int) []byte {
+	if i%10 == 3 || i%10 == 6 {
+		i = 3
+	}
+	return fmt.Appendf(nil, "From: anna@example.org\r\nSubject: %d\r\nMessage-ID: <%d@example.org>\r\n\r\n%s\r\n", i, i, strings.Repeat("From me\r\n", i%30))
+}
+
+// kill runs a command and kills it at a random moment of what such a run takes.
+func (x *torture) kill(t *testing.T, env environment, args ...string) {
+	t.Helper()
+	cmd := exec.Command(x.bin.path, args...)
+	cmd.Env = env
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(time.Duration(x.random.Int64N(int64(x.usual))), func() { cmd.Process.Kill() })
+	err := cmd.Wait()
+	timer.Stop()
+	if err == nil {
+		x.early++
+		x.usual -= x.usual / 5
+		return
+	}
+	if cmd.ProcessState.ExitCode() != -1 {
+		t.Fatalf("postcask %s: %v before it was killed", strings.Join(args, " "), err)
+	}
+	x.kills++
+	x.usual += x.usual / 12 // so that now and then one ends before
+}
+
+// twice kills a command some times and then lets it end.
+func (x *torture) twice(t *testing.T, args ...string) {
+	t.Helper()
+	env := append(x.env, "XDG_STATE_HOME="+t.TempDir())
+	x.kill(t, env, args...)
+	if x.random.IntN(3) == 0 {
+		x.kill(t, env, args...) // the cure too
+	}
+	if s := x.bin.summary(t, env, args...); s.Exit != 0 || s.Failed+s.Quarantined+s.Filtered != 0 {
+		t.Errorf("the run after it: %+v", s)
+	}
+}
+
+func (x *torture) backup(t *testing.T, format string) {
+	archive := filepath.Join(t.TempDir(), "mail")
+	x.twice(t, "backup", imapURL(x.server, "old"), archive, "--format", format)
+	sameArchive(t, x.want, read(t, archive, format))
+	x.whole(t, archive, torturedMessages)
+}
+
+// whole verifies an archive: so many messages, nothing damaged, no octets too many.
+func (x *torture) whole(t *testing.T, archive string, messages int) {
+	t.Helper()
+	r := x.bin.run(t, x.env, "verify", archive, "--json")
+	lines := strings.Split(strings.TrimSpace(r.stdout), "\n")
+	var last struct{ Messages, Damaged, Unnamed int }
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || r.exit != 0 || last.Messages != messages || last.Damaged+last.Unnamed != 0 {
+		t.Errorf("verify: exit %d, %v, want %d messages\n%s%s", r.exit, err, messages, head(r.stdout), head(r.stderr))
+	}
+	if err := os.RemoveAll(archive); err != nil {
+		t.Error(err)
+	}
+}
+
+// into moves all mail into a new account of the same server.
+func (x *torture) into(t *testing.T, user, command, from string) {
+	x.twice(t, command, from, imapURL(x.server, user))
+	sameLetters(t, x.want, account(t, x.server, user))
+	if err := os.RemoveAll(filepath.Join(x.server.Dir(), "mail", user)); err != nil {
+		t.Error(err)
+	}
+}
+
+// popOnce downloads and deletes a maildrop of its own.
+func popOnce(t *testing.T, x *torture, n int) {
+	const messages = 40
+	user, archive := fmt.Sprint("p", n), filepath.Join(t.TempDir(), "mail")
+	client := testserver.OpenIMAP(t, x.server, user, "secret")
+	var want []letter
+	for i := range messages {
+		if err := client.Append("INBOX", `()`, "01-Jan-2020 00:00:00 +0000", small(i)); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, letter{mailbox: "INBOX", octets: digest(small(i))})
+	}
+	client.Close()
+	x.twice(t, "backup", popURL(x.server, user), archive, "--delete-after", "0")
+	got := read(t, archive, "maildir").letters
+	for i := range got {
+		got[i].date, got[i].flags = time.Time{}, ""
+	}
+	if diff := cmp.Diff(sorted(want), sorted(got), letters); diff != "" {
+		t.Errorf("%d messages, want %d: %s", len(got), len(want), head(diff))
+	}
+	x.whole(t, archive, messages)
+	if left := account(t, x.server, user).letters; len(left) > 0 {
+		t.Errorf("%d messages are left on the server", len(left))
+	}
+	if err := os.RemoveAll(filepath.Join(x.server.Dir(), "mail", user)); err != nil {
+		t.Error(err)
+	}
+}
