@@ -70,6 +70,9 @@ func (l *lane) resolve(ctx context.Context, d *destination, w *work, messages []
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := c.leave(ctx, l, w, open); err != nil {
+		return nil, nil, err
+	}
 	if len(c.there) == 0 { // none has arrived, then
 		return messages, nil, nil
 	}
@@ -105,6 +108,7 @@ type candidates struct {
 	there   []*Message // in the order of their keys
 	intents map[Key]Entry
 	all     bool           // the server counts anew: every message may be one that was sent
+	others  bool           // further messages may be among what is there
 	theirs  map[Key]string // Message-IDs; a key is missing where the header could not be read
 	ours    map[Key]string
 }
@@ -128,6 +132,30 @@ func (l *lane) candidates(ctx context.Context, d *destination, open []Message, i
 	}
 	slices.SortFunc(c.there, func(a, b *Message) int { return a.Key.Compare(b.Key) })
 	return c, nil
+}
+
+// leave takes out the candidates that may rather be other messages whose answers were lost, those of another group or
+// such as were left behind: what is taken for the wrong message is lost.
+func (c *candidates) leave(ctx context.Context, l *lane, w *work, open []Message) error {
+	if len(c.there) == 0 {
+		return nil
+	}
+	mine := make(map[Key]bool, len(open))
+	for _, m := range open {
+		mine[m.Key] = true
+	}
+	sizes := map[int64]bool{}
+	for entry, err := range l.Ledger.Entries(ctx, w.mbox.Path) {
+		if err != nil {
+			return err
+		}
+		if entry.State == Intended && entry.Mailbox == w.dest && !mine[entry.Key] {
+			c.others = true
+			sizes[entry.Identity.Size] = true
+		}
+	}
+	c.there = slices.DeleteFunc(c.there, func(held *Message) bool { return sizes[held.Size] })
+	return nil
 }
 
 // mayBe tells whether held can be what became of m, by its key and size: a server that changes a message, such as by
@@ -201,6 +229,9 @@ func (c *candidates) match(open []Message) (pairs []pair, doubtful, rest []Messa
 		}
 	}
 	matched, ok := c.inOrder(nameless, left)
+	if c.others { // their number tells nothing, then
+		matched, ok = nil, len(left) == 0 || len(nameless) == 0
+	}
 	switch {
 	case ok:
 		pairs = append(pairs, matched...)
