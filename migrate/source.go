@@ -7,7 +7,7 @@ import (
 )
 
 // A Source is a place mail is read from. One goroutine uses it at a time; more speed is more Sources. It never
-// changes what it reads, not even a \Seen flag.
+// changes what it reads, not even a \Seen flag, but by Remove; see Remover.
 type Source interface {
 	// Mailboxes lists the mailboxes, parents before children.
 	Mailboxes(ctx context.Context) ([]Mailbox, error)
