@@ -70,11 +70,11 @@ func (l *lane) resolve(ctx context.Context, d *destination, w *work, messages []
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := c.leave(ctx, l, w, open); err != nil {
-		return nil, nil, err
-	}
 	if len(c.there) == 0 { // none has arrived, then
 		return messages, nil, nil
+	}
+	if err := c.lookBeside(ctx, l, w, open); err != nil {
+		return nil, nil, err
 	}
 	if err := c.read(ctx, l, d, w, open); err != nil {
 		return nil, nil, err
@@ -108,7 +108,7 @@ type candidates struct {
 	there   []*Message // in the order of their keys
 	intents map[Key]Entry
 	all     bool           // the server counts anew: every message may be one that was sent
-	others  bool           // further messages may be among what is there
+	others  map[int64]bool // sizes of further messages that may be among what is there: of another group, or left behind
 	theirs  map[Key]string // Message-IDs; a key is missing where the header could not be read
 	ours    map[Key]string
 }
@@ -134,27 +134,21 @@ func (l *lane) candidates(ctx context.Context, d *destination, open []Message, i
 	return c, nil
 }
 
-// leave takes out the candidates that may rather be other messages whose answers were lost, those of another group or
-// such as were left behind: what is taken for the wrong message is lost.
-func (c *candidates) leave(ctx context.Context, l *lane, w *work, open []Message) error {
-	if len(c.there) == 0 {
-		return nil
-	}
+// lookBeside learns what else was sent and not answered for: what is taken for the wrong message is lost.
+func (c *candidates) lookBeside(ctx context.Context, l *lane, w *work, open []Message) error {
 	mine := make(map[Key]bool, len(open))
 	for _, m := range open {
 		mine[m.Key] = true
 	}
-	sizes := map[int64]bool{}
+	c.others = map[int64]bool{}
 	for entry, err := range l.Ledger.Entries(ctx, w.mbox.Path) {
 		if err != nil {
 			return err
 		}
 		if entry.State == Intended && entry.Mailbox == w.dest && !mine[entry.Key] {
-			c.others = true
-			sizes[entry.Identity.Size] = true
+			c.others[entry.Identity.Size] = true
 		}
 	}
-	c.there = slices.DeleteFunc(c.there, func(held *Message) bool { return sizes[held.Size] })
 	return nil
 }
 
@@ -163,6 +157,9 @@ func (c *candidates) leave(ctx context.Context, l *lane, w *work, open []Message
 func (c *candidates) mayBe(held *Message, m Message) bool {
 	since := c.intents[m.Key].Place
 	if held.Key.Validity == since.Validity && held.Key.UID < since.UID && !c.all {
+		return false
+	}
+	if held.Size != m.Size && c.others[held.Size] { // rather another one, unchanged, that shares the Message-ID
 		return false
 	}
 	return m.Size < 0 || held.Size < 0 || max(m.Size, held.Size) <= 2*min(m.Size, held.Size)+16<<10
@@ -229,7 +226,7 @@ func (c *candidates) match(open []Message) (pairs []pair, doubtful, rest []Messa
 		}
 	}
 	matched, ok := c.inOrder(nameless, left)
-	if c.others { // their number tells nothing, then
+	if len(c.others) > 0 { // their number tells nothing, then
 		matched, ok = nil, len(left) == 0 || len(nameless) == 0
 	}
 	switch {

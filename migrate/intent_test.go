@@ -203,3 +203,61 @@ func (w *watched) Append(ctx context.Context, path migrate.Path, m migrate.Messa
 	}
 	return w.Session.Append(ctx, path, m, body)
 }
+
+// TestLostAnswersOfSeveralGroupsAtOnce has three lanes lose the answers for their groups, from a server that changes
+// messages: each is found by its Message-ID, though all are of one size.
+func TestLostAnswersOfSeveralGroupsAtOnce(t *testing.T) {
+	from, to, ledger := letters(900), memory.New(), &memory.Ledger{}
+	to.Rewrite = func(octets []byte) []byte { return bytes.ReplaceAll(octets, []byte("body"), []byte("BODY")) }
+	var mu sync.Mutex
+	lost := 0
+	to.Step = func(operation string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if operation == "commit-done" {
+			if lost++; lost > 1 {
+				return errors.New("dead")
+			}
+		}
+		return nil
+	}
+	j := job(from, to, ledger)
+	j.Options.Lanes = 3
+	if _, err := migrate.Run(t.Context(), j); err == nil {
+		t.Fatal("no error")
+	}
+	to.Step = nil
+	stored := len(to.Messages("INBOX"))
+	summary := mustRun(t, j)
+	if got := len(to.Messages("INBOX")); got != 900 || stored < 400 {
+		t.Errorf("%d messages after %d, want 900: %+v", got, stored, summary)
+	}
+	if summary.Unsure != int64(stored)-200 {
+		t.Errorf("%d stored before, %+v", stored, summary)
+	}
+}
+
+// TestALostAnswerIsNotTakenForAnotherOfTheSameMessageID has two messages of one Message-ID in two groups: the answer for
+// the second is lost, the first never left. Neither is missing afterwards.
+func TestALostAnswerIsNotTakenForAnotherOfTheSameMessageID(t *testing.T) {
+	for _, id := range []string{"Message-ID: <one@example.org>\r\n", ""} {
+		from, to, ledger := memory.New(), memory.New(), &memory.Ledger{}
+		first := from.Put("INBOX", migrate.Message{}, []byte(id+"Subject: to a list\r\n\r\nbody\r\n"))
+		second := from.Put("INBOX", migrate.Message{}, []byte(id+"Subject: the same, from the list\r\n\r\nbody\r\n"))
+		var intents []migrate.Entry
+		for _, key := range []migrate.Key{first, second} {
+			m := from.Messages("INBOX")[key.UID-1]
+			intents = append(intents, migrate.Entry{Key: key, Mailbox: "INBOX", Place: migrate.Key{Validity: 1000, UID: 1}, Identity: migrate.Identity{Size: m.Size}})
+		}
+		if err := ledger.Intend(t.Context(), "INBOX", intents); err != nil {
+			t.Fatal(err)
+		}
+		to.Put("INBOX", migrate.Message{}, from.Messages("INBOX")[1].Octets)
+		j := job(from, to, ledger)
+		j.Options.Filter = migrate.Filter{MaxSize: from.Messages("INBOX")[0].Size}
+		mustRun(t, j) // the first alone
+		j.Options.Filter = migrate.Filter{}
+		mustRun(t, j)
+		same(t, to, from)
+	}
+}
