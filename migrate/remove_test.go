@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,7 +82,10 @@ func TestNeverGoneWithoutACopy(t *testing.T) {
 				from, to, known := filled(), memory.New(), &memory.Ledger{}
 				j, _ := deleting(from, to, known)
 				steps, failed := 0, 0
+				var both sync.Mutex // the ends are opened at once
 				from.Step = func(string) error {
+					both.Lock()
+					defer both.Unlock()
 					if steps++; steps >= n && failed < lost.times {
 						failed++
 						return lost.err
