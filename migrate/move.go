@@ -114,6 +114,9 @@ func (l *lane) pass(ctx context.Context, d *destination, g *group, messages []Me
 	if len(messages) == 0 {
 		return nil, nil, nil
 	}
+	if err := l.await(ctx, d, g.work, messages); err != nil {
+		return nil, nil, err
+	}
 	d.inHand.RLock()
 	defer d.inHand.RUnlock()
 	intents, err := l.intents(ctx, g.work, messages)

@@ -71,6 +71,9 @@ func TestTorture(t *testing.T) {
 				}
 				job.once(t, x, n)
 			}
+			if t.Failed() {
+				return
+			}
 			t.Logf("%d kills (and %d runs that had ended before): 0 lost, 0 doubled, 0 corrupt", x.kills, x.early)
 		})
 	}
