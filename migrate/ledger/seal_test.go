@@ -39,7 +39,7 @@ func TestOneFlippedBitIsNoticed(t *testing.T) {
 	must(t, err)
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
-	for range 60 {
+	for range 25 {
 		at := random.IntN(len(whole))
 		bit := byte(1) << random.IntN(8)
 		whole[at] ^= bit
