@@ -19,15 +19,15 @@ type lane struct {
 	turnedAway int  // in a row
 }
 
-func (r *run) newLane() *lane {
-	l := &lane{run: r}
-	l.patience = patience{options: &r.Options, halted: r.halted, done: &r.done, tell: func(err error, wait time.Duration) {
+func (r *run) newLane() *lane { return &lane{run: r, patience: r.newPatience()} }
+
+func (r *run) newPatience() patience {
+	return patience{options: &r.Options, halted: r.halted, done: &r.done, tell: func(err error, wait time.Duration) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.summary.Retries++
 		r.tell(Event{Type: EventRetry, Err: err, Delay: wait})
 	}}
-	return l
 }
 
 func (l *lane) openSource(ctx context.Context) (Source, error) {
@@ -60,12 +60,14 @@ func (l *lane) close() {
 	l.closeSink()
 }
 
-// survey opens the sink and gives the mailboxes that the destination has, nil where it cannot tell.
+// survey opens the sink and gives the mailboxes that the destination has, nil where it cannot tell. It may go on beside
+// the work with the source, so its patience is its own.
 func (l *lane) survey(ctx context.Context) (there []Mailbox, err error) {
 	if l.OpenSink == nil {
 		return nil, nil
 	}
-	err = l.retry(ctx, l.closeSink, func() error {
+	patience := l.newPatience()
+	err = patience.retry(ctx, l.closeSink, func() error {
 		if err := l.openSink(ctx); err != nil {
 			return err
 		}
@@ -96,16 +98,7 @@ func (l *lane) again(ctx context.Context, try func() error) error {
 }
 
 func (l *lane) retry(ctx context.Context, reset func(), try func() error) error {
-	for {
-		err := try()
-		if err == nil || !IsTemporary(err) {
-			return err
-		}
-		if err := l.patience.bide(ctx, err); err != nil {
-			return err
-		}
-		reset()
-	}
+	return l.patience.retry(ctx, reset, try)
 }
 
 // connect makes sure of both ends. A lane that the run can do without may give up instead, with errGaveUp.

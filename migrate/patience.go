@@ -90,6 +90,20 @@ func (p *patience) bide(ctx context.Context, err error) error {
 	}
 }
 
+// retry tries until it works, after a reset each time, as long as that may help.
+func (p *patience) retry(ctx context.Context, reset func(), try func() error) error {
+	for {
+		err := try()
+		if err == nil || !IsTemporary(err) {
+			return err
+		}
+		if err := p.bide(ctx, err); err != nil {
+			return err
+		}
+		reset()
+	}
+}
+
 func spentHint(budget int) string {
 	if budget == 0 {
 		return ""

@@ -201,10 +201,13 @@ func TestProgressGivesNewPatience(t *testing.T) {
 			j.Options.Lanes, j.Options.MaxRetries = lanes, 3
 			summary := mustRun(t, j)
 			from.Step = nil
-			same(t, to, from)
-			if summary.Retries < 10 || summary.Failed > 0 {
+			if summary.Retries < 10 || lanes == 1 && summary.Failed > 0 {
 				t.Errorf("%+v", summary)
 			}
+			if lanes > 1 { // the breaks may have met one message three times
+				mustRun(t, j)
+			}
+			same(t, to, from)
 		})
 	}
 }

@@ -172,7 +172,7 @@ type hostileRun struct {
 	program                string
 	dialogue               dialogue
 	sandbox, archive, home string
-	stdout, stderr, trace  string
+	stdout, stderr         string
 	status                 int
 	player                 *testserver.Player
 }
