@@ -96,7 +96,7 @@ func (l *lane) byHeader(ctx context.Context, w *work, messages []Message) (fresh
 			continue
 		}
 		m.Identity = there.Identity
-		pairs = append(pairs, pair{m: *m, held: there})
+		pairs = append(pairs, pair{m: *m, held: there, unread: true})
 	}
 	slices.SortFunc(pairs, func(a, b pair) int { return a.m.Key.Compare(b.m.Key) })
 	l.update(func() {

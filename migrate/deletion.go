@@ -43,7 +43,10 @@ type ReadBack struct {
 type Doomed struct {
 	Key      Key
 	Identity Identity // of the octets that are safe elsewhere
-	Header   Digest   // of their header, see HeaderHasher
+	Header   Digest   // of their header, see HeaderHasher; zero where Unread
+	// Unread tells that the message was recognised by size and header: whoever deletes it reads it first, and keeps it
+	// unless its octets have that Identity.
+	Unread bool
 }
 
 // A Fate tells what became of a message that was to be deleted.

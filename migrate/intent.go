@@ -274,6 +274,7 @@ type pair struct {
 	m      Message
 	held   *Message
 	unsure error // why it is not certain; nil where it is
+	unread bool  // recognised by its header: the source's octets were not read
 }
 
 // claim records messages as arrived that the destination holds already, gives them their flags and counts them.
@@ -284,7 +285,11 @@ func (l *lane) claim(ctx context.Context, w *work, pairs []pair) (settled []Key,
 	var entries []Entry
 	var flags []FlagChange
 	for _, p := range pairs {
-		entries = append(entries, entryOf(p.m, w.dest, p.held.Key))
+		entry := entryOf(p.m, w.dest, p.held.Key)
+		if p.unread {
+			entry.Identity = Identity{Size: entry.Identity.Size}
+		}
+		entries = append(entries, entry)
 		if !p.held.Flags.Equal(p.m.Flags) && len(p.m.Flags)+len(p.held.Flags) > 0 && l.flagged() && !p.held.Key.IsZero() {
 			flags = append(flags, FlagChange{Key: p.held.Key, Flags: p.m.Flags})
 		}

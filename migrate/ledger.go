@@ -52,7 +52,7 @@ type Entry struct {
 	Retired  bool     // the source no longer has it
 	Mailbox  Path     // the destination's mailbox
 	Place    Key      // its name there, zero where that could not be told; of one Intended, the least name it can have got
-	Identity Identity // what was sent; of one Intended or SetAside perhaps no more than the size
+	Identity Identity // what was sent; no more than the size of one recognised by its header, and perhaps of one Intended or SetAside
 	Flags    Flags    // the source's, when last looked at
 	Listed   Listed   // what the source's list told of it, when last looked at
 	Attempt  Attempt  // of one SetAside

@@ -62,6 +62,26 @@ func TestDeletesWhatHasBeenKeptLongEnoughAndNothingElse(t *testing.T) {
 	}
 }
 
+// A message that was recognised by size and header alone, since its mailbox was renumbered, is read before it goes.
+func TestWhatWasNeverReadIsReadBeforeItIsDeleted(t *testing.T) {
+	const header = "Message-ID: <1@example.org>\r\nSubject: one\r\n\r\n"
+	from, to, known := memory.New(), memory.New(), &memory.Ledger{}
+	from.Put("INBOX", migrate.Message{}, []byte(header+"the body\r\n"))
+	from.Put("INBOX", migrate.Message{}, []byte("Message-ID: <2@example.org>\r\nSubject: two\r\n\r\nbody\r\n"))
+	mustRun(t, job(from, to, known))
+	from.Renumber("INBOX")
+	from.Replace("INBOX", from.Messages("INBOX")[0].Key, migrate.Message{}, []byte(header+"xyz body\r\n"))
+	j, _ := deleting(from, to, known)
+	j.OpenSink = func(context.Context) (migrate.Sink, error) { return to.OpenKnowing(), nil }
+	summary := mustRun(t, j)
+	if summary.Present != 2 || summary.Deleted != 1 || summary.NotDeleted != 1 {
+		t.Errorf("%+v", summary)
+	}
+	if diff := cmp.Diff(map[migrate.Path][]string{"INBOX": {"Message-ID: <1@example.org>"}}, subjects(from)); diff != "" {
+		t.Errorf("left at the source, -want +got:\n%s", diff)
+	}
+}
+
 // Cut at each step in turn, by an end that is lost for good and by one that comes back: a message is never gone from the
 // source without its octets at the destination, and the next run ends as if nothing had happened.
 func TestNeverGoneWithoutACopy(t *testing.T) {

@@ -35,11 +35,11 @@ func (d *deleter) proven(ctx context.Context, mbox Path, entries []Entry) ([]Doo
 		at := place{e.Mailbox, e.Place}
 		b, there := back[at]
 		delete(back, at) // it speaks for one message: two that claim one place are not both safe
-		err := b.Err
+		err, unread := b.Err, e.Identity.Trimmed == Digest{}
 		switch {
 		case !there:
 			err = errNotKept
-		case err == nil && !b.Identity.Same(e.Identity):
+		case err == nil && unread && b.Identity.Size != e.Identity.Size, err == nil && !unread && !b.Identity.Same(e.Identity):
 			err = errors.New("its octets are not those that the ledger recorded")
 		}
 		if err != nil {
@@ -47,7 +47,11 @@ func (d *deleter) proven(ctx context.Context, mbox Path, entries []Entry) ([]Doo
 			d.keep(mbox, e.Key, d.Destination, err)
 			continue
 		}
-		doomed = append(doomed, Doomed{Key: e.Key, Identity: b.Identity, Header: b.Header})
+		m := Doomed{Key: e.Key, Identity: b.Identity, Header: b.Header, Unread: unread}
+		if unread {
+			m.Header = Digest{}
+		}
+		doomed = append(doomed, m)
 	}
 	return doomed, nil
 }

@@ -66,9 +66,9 @@ func (s *Session) removeSet(ctx context.Context, mbox migrate.Path, uids []uint3
 		switch {
 		case !ok:
 			fates[uid].Fate = migrate.Vanished
-		case m.Size == meant[uid].Identity.Size:
+		case m.Size == meant[uid].Identity.Size && !meant[uid].Unread:
 			sure = append(sure, uid)
-		default: // some servers announce wrong sizes: the octets decide
+		default: // never read before, or a server that announces wrong sizes: the octets decide
 			unsure = append(unsure, migrate.Message{Key: meant[uid].Key})
 		}
 	}

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"postcask/migrate"
@@ -20,7 +21,9 @@ func (s *Session) Remove(ctx context.Context, path migrate.Path, doomed []migrat
 	for i, m := range doomed {
 		removal.Removed[i] = migrate.Removed{Key: m.Key}
 		if i < removeLimit {
-			removal.Removed[i].Fate = s.store.remove(path, m)
+			if removal.Removed[i].Fate = s.store.remove(path, m); removal.Removed[i].Fate == migrate.Kept {
+				removal.Removed[i].Err = errors.New("other octets")
+			}
 		}
 	}
 	return removal, s.step(ctx, "remove-done")
@@ -37,12 +40,20 @@ func (s *Store) remove(path migrate.Path, m migrate.Doomed) migrate.Fate {
 	switch {
 	case i < 0:
 		return migrate.Vanished
+	case m.Unread && !m.Identity.Same(identityOf(mbox.messages[i].Octets)):
+		return migrate.Kept
 	case s.MarkOnly:
 		mbox.messages[i].Flags = migrate.NewFlags(append([]string{`\Deleted`}, mbox.messages[i].Flags...)...)
 		return migrate.Marked
 	}
 	mbox.messages = slices.Delete(mbox.messages, i, i+1)
 	return migrate.Gone
+}
+
+func identityOf(octets []byte) migrate.Identity {
+	hasher := migrate.NewHasher()
+	hasher.Write(octets)
+	return hasher.Identity()
 }
 
 var _ migrate.Remover = (*Session)(nil)

@@ -342,31 +342,36 @@ func (s *Session) Commit(ctx context.Context) ([]migrate.Stored, error) {
 	if err := s.step(ctx, "commit"); err != nil {
 		return nil, err
 	}
-	stored := make([]migrate.Stored, len(s.pending))
-	s.store.mu.Lock()
-	for i, p := range s.pending {
-		mbox := s.store.mailboxes[p.path]
+	stored := s.store.commit(s.pending)
+	s.pending = nil
+	return stored, s.step(ctx, "commit-done")
+}
+
+func (s *Store) commit(appended []pending) []migrate.Stored {
+	s.mu.Lock()
+	defer s.mu.Unlock() // also when Refuse panics
+	stored := make([]migrate.Stored, len(appended))
+	for i, p := range appended {
+		mbox := s.mailboxes[p.path]
 		switch {
 		case mbox == nil:
 			stored[i].Err = fmt.Errorf("no mailbox %q", p.path)
 			continue
-		case s.store.Refuse != nil:
-			if stored[i].Err = s.store.Refuse(p.m, p.octets); stored[i].Err != nil {
+		case s.Refuse != nil:
+			if stored[i].Err = s.Refuse(p.m, p.octets); stored[i].Err != nil {
 				continue
 			}
 		}
 		octets := p.octets
-		if s.store.Rewrite != nil {
-			octets = s.store.Rewrite(octets)
+		if s.Rewrite != nil {
+			octets = s.Rewrite(octets)
 		}
-		key := s.store.put(mbox, p.m, octets)
-		if !s.store.Nameless {
+		key := s.put(mbox, p.m, octets)
+		if !s.Nameless {
 			stored[i].Key = key
 		}
 	}
-	s.store.mu.Unlock()
-	s.pending = nil
-	return stored, s.step(ctx, "commit-done")
+	return stored
 }
 
 // SetFlags implements migrate.Flagger.

@@ -123,7 +123,7 @@ func (s *Session) recognised(ctx context.Context, mbox migrate.Path, doomed []mi
 	headers := map[migrate.Key]migrate.Digest{}
 	var ask []migrate.Message
 	for _, m := range doomed {
-		if number := s.drop.number(m.Key.Name); number != 0 && s.NamedByStore(m.Key) && s.drop.message(number).Size == m.Identity.Size {
+		if number := s.drop.number(m.Key.Name); number != 0 && !m.Unread && s.NamedByStore(m.Key) && s.drop.message(number).Size == m.Identity.Size {
 			headers[m.Key] = m.Header
 			ask = append(ask, migrate.Message{Key: m.Key})
 		}
