@@ -77,6 +77,9 @@ func cutRun(job migrate.Job) error {
 	return err
 }
 
+// atOnce lets no run wait: nothing here gets better by waiting.
+var atOnce = migrate.Options{Backoff: func(int) time.Duration { return 0 }}
+
 // TestCutBackup ends the server's output after each octet of a session, and lets a second run meet a server that is
 // well: nothing partial is ever to be seen, and in the end each message is there once.
 func TestCutBackup(t *testing.T) {
@@ -107,7 +110,7 @@ func TestCutBackup(t *testing.T) {
 			for whole := false; !whole; cuts++ {
 				c.server.after.Store(int64(cuts + 1))
 				store := memory.New()
-				job := migrate.Job{OpenSource: c.open, Ledger: &memory.Ledger{},
+				job := migrate.Job{OpenSource: c.open, Ledger: &memory.Ledger{}, Options: atOnce,
 					OpenSink: func(ctx context.Context) (migrate.Sink, error) { return store.Open(ctx) }}
 				held := func() (octets []string) {
 					for _, m := range store.Messages(migrate.Inbox) {
@@ -165,7 +168,7 @@ func cutArchive(t *testing.T, server *cutServer, open func(context.Context) (mig
 		if err != nil {
 			t.Fatal(err)
 		}
-		job := migrate.Job{OpenSource: open, Ledger: known, OpenSink: func(context.Context) (migrate.Sink, error) { return store.Sink(), nil }}
+		job := migrate.Job{OpenSource: open, Ledger: known, Options: atOnce, OpenSink: func(context.Context) (migrate.Sink, error) { return store.Sink(), nil }}
 		if err := cutRun(job); (err == nil) != (after == 0) {
 			t.Errorf("archive, cut at %d: %v", after, err)
 		}
@@ -196,7 +199,7 @@ func TestCutRestore(t *testing.T) {
 			t.Fatal(err)
 		}
 		account := imap.New(c.cfg)
-		job := migrate.Job{Ledger: &memory.Ledger{},
+		job := migrate.Job{Ledger: &memory.Ledger{}, Options: atOnce,
 			OpenSource: func(ctx context.Context) (migrate.Source, error) { return from.Open(ctx) },
 			OpenSink: func(ctx context.Context) (migrate.Sink, error) {
 				session, err := account.Open(ctx, false)
