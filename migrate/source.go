@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 )
@@ -53,6 +54,26 @@ type Body struct {
 type Statuser interface {
 	// Status tells the state of mbox, which may not exist: then Messages is 0 and the rest zero.
 	Status(ctx context.Context, mbox Path) (Status, error)
+}
+
+// A Changer is a Source that can tell what has happened to a mailbox since an earlier Status, without listing it.
+type Changer interface {
+	// Changes yields in any order, each as it is now: every message that has come since, and every one whose flags may
+	// have changed; it may tell of messages that are as they were. Besides it yields stretches of UIDs without a
+	// message, which may never have had one; whatever message since counted, or came after it, and is no more has its
+	// UID in such a stretch. What lies in none of it is as it was. Where the store cannot tell, since the messages
+	// were numbered anew, or since it does not remember, ErrCannotTell comes first and alone: then Messages tells all.
+	// Between two steps of the loop the Source may be used as between those of Messages.
+	Changes(ctx context.Context, mbox Path, since Status) iter.Seq2[Change, error]
+}
+
+// ErrCannotTell is what Changes yields where only Messages can tell.
+var ErrCannotTell = errors.New("the store cannot tell what has changed")
+
+// A Change is a message as it is now or, where First is not 0, a stretch of UIDs without a message.
+type Change struct {
+	Message     Message
+	First, Last uint32 // UIDs of the Status' UIDVALIDITY; Last is at least First, and among those without a message
 }
 
 // A Flagless source knows no flags (POP3): that its messages come without any says nothing about those of their copies.
