@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"time"
 
@@ -53,9 +52,9 @@ func (s *Session) startClient() {
 // converse has go-imap do one command about the mailbox whose raw name is given, and gives the server's verdict. The
 // error is that of the session; a refusal is a status.
 func (s *Session) converse(ctx context.Context, raw string, command func(*imapclient.Client) error) (status, error) {
-	name, ok := quote(raw)
-	if !ok {
-		return status{}, migrate.Errorf(migrate.Failed, "a mailbox name with a line break or NUL in it cannot be used: %q", raw)
+	name, err := sayable(raw)
+	if err != nil {
+		return status{}, err
 	}
 	if err := s.ready(ctx); err != nil {
 		return status{}, err
@@ -67,7 +66,7 @@ func (s *Session) converse(ctx context.Context, raw string, command func(*imapcl
 	b := s.bridge
 	s.in.asked()
 	b.lend(name)
-	err := command(s.client)
+	err = command(s.client)
 	result := b.takeBack()
 	if known := s.conn.Err(); known != nil {
 		return status{}, known
@@ -146,70 +145,13 @@ func (b *bridge) hear() (said string, verdict *status, err error) {
 	if err := s.note(resp); err != nil {
 		return "", nil, err
 	}
-	switch {
-	case resp.word == "EXISTS":
-		said = fmt.Sprintf("* %d EXISTS\r\n", resp.number)
-	case resp.word == "STATUS":
-		said, err = sayStatus(s.in)
-	case resp.word == "OK" && resp.tag == "*":
-		said = sayCode(resp.status)
-	}
-	if err != nil {
-		return "", nil, s.broken(err)
-	}
-	return said, nil, nil
+	return "", nil, nil
 }
 
 func (b *bridge) pendingTag() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.tag
-}
-
-// sayCode says the numbers of an opened mailbox (RFC 9051, section 7.1).
-func sayCode(st status) string {
-	switch st.code {
-	case "UIDVALIDITY", "UIDNEXT":
-		if n, ok := st.number(); ok {
-			return fmt.Sprintf("* OK [%s %d] said\r\n", st.code, n)
-		}
-	case "HIGHESTMODSEQ":
-		var v view
-		if v.learn(st); v.modSeq > 0 {
-			return fmt.Sprintf("* OK [%s %d] said\r\n", st.code, v.modSeq)
-		}
-	}
-	return ""
-}
-
-// sayStatus says a STATUS response (RFC 9051, section 7.3.4). Its mailbox is the one that was asked for, whatever the
-// server's spelling: one STATUS is under way at a time.
-func sayStatus(in *reader) (string, error) {
-	if _, _, err := in.str(lineLimit); err != nil {
-		return "", err
-	}
-	words, err := in.words()
-	if err != nil {
-		return "", err
-	}
-	var items []string
-	for i := 0; i+1 < len(words); i += 2 {
-		bits := 32
-		switch strings.ToUpper(words[i]) {
-		case "MESSAGES", "UIDNEXT", "UIDVALIDITY":
-		case "HIGHESTMODSEQ":
-			bits = 63
-		default:
-			continue
-		}
-		if n, ok := (token{kind: tokenAtom, text: []byte(words[i+1])}).number(bits); ok {
-			items = append(items, fmt.Sprintf("%s %d", strings.ToUpper(words[i]), n))
-		}
-	}
-	if len(items) == 0 {
-		return "", nil
-	}
-	return fmt.Sprintf("* STATUS \"%s\" (%s)\r\n", standIn, strings.Join(items, " ")), nil
 }
 
 // Write takes a command of go-imap's and sends it when its line is complete, with the mailbox's own name in it.

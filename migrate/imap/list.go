@@ -10,12 +10,9 @@ import (
 )
 
 const (
-	nameLimit     = 16 << 10 // octets of one name
-	listingLimit  = 32 << 20 // octets that all rows take together, in memory
-	rowWeight     = 192      // of them without the name
-	listPlain     = `LIST "" "*"`
-	listExtended  = `LIST "" "*" RETURN (SUBSCRIBED SPECIAL-USE)`
-	listSubscribe = `LIST "" "*" RETURN (SUBSCRIBED)`
+	nameLimit    = 16 << 10 // octets of one name
+	listingLimit = 32 << 20 // octets that all rows take together, in memory
+	rowWeight    = 192      // of them without the name
 )
 
 var errListTooLong = errors.New("the server lists mailboxes without end")
@@ -23,68 +20,122 @@ var errListTooLong = errors.New("the server lists mailboxes without end")
 // Mailboxes lists the user's own mailboxes, parents before children: those of the personal namespace where the server
 // tells of namespaces (RFC 2342), else all. LIST runs in our own lane, since names are kept octet for octet.
 func (s *Session) Mailboxes(ctx context.Context) ([]migrate.Mailbox, error) {
-	spaces, err := s.namespaces(ctx)
+	l, err := s.listAll(ctx)
 	if err != nil {
 		return nil, err
 	}
-	rows, told, err := s.listAll(ctx)
+	delim, prefix, err := s.hierarchy(ctx, l.spaces, l.rows)
 	if err != nil {
 		return nil, err
 	}
-	if !told {
-		if err := s.lsub(ctx, rows); err != nil {
-			return nil, err
-		}
-	}
-	delim, prefix, err := s.hierarchy(ctx, spaces, rows)
-	if err != nil {
-		return nil, err
-	}
-	rows = slices.DeleteFunc(rows, func(r row) bool { return !isOwn(spaces, r.raw) })
+	rows := slices.DeleteFunc(l.rows, func(r row) bool { return !isOwn(l.spaces, r.raw) })
 	names := &s.acct.names
 	names.mu.Lock()
 	names.delim, names.prefix = delim, prefix
 	names.mu.Unlock()
-	return names.setRows(rows), nil
+	mailboxes := names.setRows(rows)
+	s.order, s.told, s.oddNames = nil, l.states, false
+	for _, mbox := range mailboxes {
+		if !mbox.NoSelect {
+			s.order = append(s.order, mbox.Path)
+		}
+	}
+	return mailboxes, nil
 }
 
-// listAll sends LIST in the richest form that the server has (RFC 5258, RFC 6154), and plainly where it refuses that
-// after all. told tells whether subscriptions were part of the answer.
-func (s *Session) listAll(ctx context.Context) (rows []row, told bool, err error) {
-	command := listPlain
-	switch {
-	case s.has("LIST-EXTENDED") && s.has("SPECIAL-USE"):
-		command = listExtended
-	case s.has("LIST-EXTENDED"):
-		command = listSubscribe
+// A catalogue is what the server tells of all its mailboxes.
+type catalogue struct {
+	spaces     []namespace
+	rows       []row
+	subscribed []row // as LSUB tells
+	states     map[string]told
+	octets     int
+}
+
+// listAll asks for namespaces and mailboxes in one round trip: by LIST in the richest form that the server has (RFC
+// 5258, RFC 6154; for a session that reads, RFC 5819), and plainly where it refuses that after all. Where LIST does not tell of
+// subscriptions, LSUB does (RFC 3501, section 6.3.9); a server that refuses it has none.
+func (s *Session) listAll(ctx context.Context) (*catalogue, error) {
+	var options []string
+	if s.has("LIST-EXTENDED") {
+		options = append(options, "SUBSCRIBED")
+		if s.has("SPECIAL-USE") {
+			options = append(options, "SPECIAL-USE")
+		}
+		if s.has("LIST-STATUS") && s.readOnly {
+			options = append(options, "STATUS ("+s.stateItems()+")")
+		}
 	}
-	rows, st, err := s.list(ctx, command, "LIST")
-	if err == nil && !st.ok() && command != listPlain {
-		command = listPlain
-		rows, st, err = s.list(ctx, command, "LIST")
+	l, st, err := s.listWith(ctx, options)
+	if err == nil && !st.ok() && len(options) > 0 {
+		l, st, err = s.listWith(ctx, nil)
 	}
 	if err == nil && !st.ok() {
 		err = st.refusal("list mailboxes")
 	}
-	return rows, command != listPlain, err
-}
-
-// lsub marks the subscribed rows by LSUB (RFC 3501, section 6.3.9). A server that refuses has no subscriptions.
-func (s *Session) lsub(ctx context.Context, rows []row) error {
-	subscribed, _, err := s.list(ctx, `LSUB "" "*"`, "LSUB")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	names := make(map[string]bool, len(subscribed))
-	for _, r := range subscribed {
+	names := make(map[string]bool, len(l.subscribed))
+	for _, r := range l.subscribed {
 		if !r.noSelect { // so LSUB shows a mere parent of a subscribed one
 			names[inboxed(r.raw)] = true
 		}
 	}
-	for i := range rows {
-		rows[i].subscribed = rows[i].subscribed || names[inboxed(rows[i].raw)]
+	for i := range l.rows {
+		l.rows[i].subscribed = l.rows[i].subscribed || names[inboxed(l.rows[i].raw)]
 	}
-	return nil
+	return l, nil
+}
+
+// listWith asks once, with the given options of LIST. The status is that of LIST.
+func (s *Session) listWith(ctx context.Context, options []string) (*catalogue, status, error) {
+	var commands []string
+	if s.has("NAMESPACE") {
+		commands = append(commands, "NAMESPACE")
+	}
+	list := len(commands)
+	if len(options) > 0 {
+		commands = append(commands, `LIST "" "*" RETURN (`+strings.Join(options, " ")+")")
+	} else {
+		commands = append(commands, `LIST "" "*"`, `LSUB "" "*"`)
+	}
+	l := &catalogue{states: map[string]told{}}
+	verdicts, err := s.exchangeAll(ctx, commands, func(resp *response) error { return l.read(s, resp) })
+	if err != nil {
+		return nil, status{}, err
+	}
+	return l, verdicts[list], nil
+}
+
+// read takes one response.
+func (l *catalogue) read(s *Session, resp *response) (err error) {
+	before := len(l.states)
+	switch resp.word {
+	case "NAMESPACE":
+		l.spaces, err = readNamespaces(s.in)
+	case "LIST", "XLIST":
+		err = l.row(s.in, &l.rows)
+	case "LSUB":
+		err = l.row(s.in, &l.subscribed)
+	case "STATUS":
+		err = readState(s.in, l.states)
+		l.octets += (len(l.states) - before) * rowWeight
+	}
+	if l.octets > listingLimit {
+		return errListTooLong
+	}
+	return err
+}
+
+// row adds one row to rows.
+func (l *catalogue) row(in *reader, rows *[]row) error {
+	r, ok, err := readRow(in)
+	if ok && err == nil {
+		l.octets += len(r.raw) + rowWeight
+		*rows = append(*rows, r)
+	}
+	return err
 }
 
 func inboxed(raw string) string {
@@ -92,27 +143,6 @@ func inboxed(raw string) string {
 		return string(migrate.Inbox)
 	}
 	return raw
-}
-
-// list runs one of the commands that answer with rows (RFC 9051, section 7.3.1).
-func (s *Session) list(ctx context.Context, command, word string) ([]row, status, error) {
-	var rows []row
-	octets := 0
-	st, err := s.exchange(ctx, command, func(resp *response) error {
-		if resp.word != word && resp.word != "XLIST" {
-			return nil
-		}
-		r, ok, err := readRow(s.in)
-		if err != nil || !ok {
-			return err
-		}
-		if octets += len(r.raw) + rowWeight; octets > listingLimit {
-			return errListTooLong
-		}
-		rows = append(rows, r)
-		return nil
-	})
-	return rows, st, err
 }
 
 // readRow reads attributes, delimiter and name. ok is false for a row without a name.
@@ -161,12 +191,33 @@ func readDelim(in *reader) (string, error) {
 
 // exists asks whether the server has a mailbox of exactly this name.
 func (s *Session) exists(ctx context.Context, raw string) (bool, error) {
-	name, ok := quote(raw)
-	if !ok {
+	name, err := sayable(raw)
+	if err != nil {
 		return false, nil
 	}
-	rows, _, err := s.list(ctx, `LIST "" `+name, "LIST")
+	rows, err := s.rowsNamed(ctx, name)
 	return slices.ContainsFunc(rows, func(r row) bool { return inboxed(r.raw) == inboxed(raw) && !r.noSelect }), err
+}
+
+// rowsNamed runs LIST for one name (RFC 9051, section 6.3.9).
+func (s *Session) rowsNamed(ctx context.Context, name string) ([]row, error) {
+	var l catalogue
+	_, err := s.exchange(ctx, `LIST "" `+name, func(resp *response) error {
+		if resp.word != "LIST" && resp.word != "XLIST" {
+			return nil
+		}
+		return l.read(s, resp)
+	})
+	return l.rows, err
+}
+
+// sayable quotes a raw name for a command.
+func sayable(raw string) (string, error) {
+	name, ok := quote(raw)
+	if !ok {
+		return "", migrate.Errorf(migrate.Failed, "a mailbox name with a line break or NUL in it cannot be used: %q", raw)
+	}
+	return name, nil
 }
 
 // rawOf gives the server's name of path. The first who asks lists the account's mailboxes, so that a name that is

@@ -14,21 +14,6 @@ type namespace struct {
 	own           bool // personal, not other users' or shared
 }
 
-// namespaces asks for the namespaces; none where the server has no such command.
-func (s *Session) namespaces(ctx context.Context) ([]namespace, error) {
-	if !s.has("NAMESPACE") {
-		return nil, nil
-	}
-	var spaces []namespace
-	_, err := s.exchange(ctx, "NAMESPACE", func(resp *response) (err error) {
-		if resp.word == "NAMESPACE" {
-			spaces, err = readNamespaces(s.in)
-		}
-		return err
-	})
-	return spaces, err
-}
-
 // readNamespaces reads three lists, each NIL or of ("prefix" "delimiter" extensions…).
 func readNamespaces(in *reader) ([]namespace, error) {
 	var spaces []namespace
@@ -93,7 +78,7 @@ func (s *Session) hierarchy(ctx context.Context, spaces []namespace, rows []row)
 			return r.delim, "", nil
 		}
 	}
-	root, _, err := s.list(ctx, `LIST "" ""`, "LIST")
+	root, err := s.rowsNamed(ctx, `""`)
 	for _, r := range root {
 		delim = r.delim
 	}

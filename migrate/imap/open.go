@@ -126,7 +126,7 @@ func (s *Session) setCapabilities(words []string) {
 		}
 	}
 	if s.has("IMAP4REV2") && !s.has("IMAP4REV1") { // these are part of it (RFC 9051, appendix E)
-		for _, name := range []string{"NAMESPACE", "UIDPLUS", "LIST-EXTENDED", "SPECIAL-USE", "LITERAL-", "SASL-IR"} {
+		for _, name := range []string{"NAMESPACE", "UIDPLUS", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "ESEARCH", "LITERAL-", "SASL-IR"} {
 			s.caps[name] = ""
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,11 +35,14 @@ type Session struct {
 	client *imapclient.Client
 	bridge *bridge
 
-	view    *view        // the selected mailbox, or nil
-	left    *fetchRun    // a Fetch that its caller has left before the end
-	shut    migrate.Path // a mailbox that could not be opened: its messages are appended unseen
-	batch   batch
-	leaving bool
+	view  *view        // the selected mailbox, or nil
+	left  *fetchRun    // a Fetch that its caller has left before the end
+	shut  migrate.Path // a mailbox that could not be opened: its messages are appended unseen
+	batch batch
+
+	order    []migrate.Path  // of mailboxes, as they were listed in this session
+	told     map[string]told // by raw name: states that nobody has asked for yet
+	oddNames bool            // STATUS names mailboxes otherwise than LIST
 }
 
 func newSession(acct *Account, conn *wire.Conn, readOnly bool) *Session {
@@ -47,14 +51,15 @@ func newSession(acct *Account, conn *wire.Conn, readOnly bool) *Session {
 	return &Session{acct: acct, conn: conn, busy: busy, in: newReader(busy), readOnly: readOnly, prefix: rand.Text()[:6]}
 }
 
-// Close logs out (RFC 9051, section 6.1.3) if the connection is in order, and ends it. What was appended and not
-// committed is lost.
+// Close says LOGOUT (RFC 9051, section 6.1.3) if the connection is in order, and ends it: all that counts was answered
+// before, so the server's farewell is not worth a round trip. What was appended and not committed is lost.
 func (s *Session) Close() error {
 	if s.conn.Err() == nil && s.left == nil {
-		s.leaving = true
 		ctx, cancel := context.WithTimeout(context.Background(), logoutPatience)
 		stop := s.conn.Watch(ctx)
-		s.simple("LOGOUT", nil) // whatever comes of it, we leave
+		tag := s.newTag()
+		s.conn.Trace("C", tag+" LOGOUT")
+		s.send(tag + " LOGOUT\r\n") // whatever comes of it, we leave
 		stop()
 		cancel()
 	}
@@ -72,6 +77,9 @@ func (s *Session) newTag() string {
 	return fmt.Sprintf("%s%d", s.prefix, s.serial)
 }
 
+// nextTag is what newTag will give.
+func (s *Session) nextTag() string { return fmt.Sprintf("%s%d", s.prefix, s.serial+1) }
+
 // send writes to the connection.
 func (s *Session) send(text string) error {
 	s.in.asked()
@@ -88,7 +96,7 @@ func (s *Session) read() (*response, error) {
 		return nil, s.broken(err)
 	}
 	switch {
-	case resp.word == "+":
+	case resp.word == "+", !s.conn.Traced():
 	case s.client == nil: // while we log in, a server may say back what it was told
 		s.conn.Trace("S", resp.tag+" "+resp.word)
 	default:
@@ -127,31 +135,61 @@ func (s *Session) exchange(ctx context.Context, command string, data func(*respo
 	return s.simple(command, data)
 }
 
+// exchangeAll is exchange for commands that need not wait for one another: they go out together and take one round
+// trip. The responses to each are told apart by what they are.
+func (s *Session) exchangeAll(ctx context.Context, commands []string, data func(*response) error) ([]status, error) {
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	defer s.conn.Watch(ctx)()
+	return s.all(commands, data)
+}
+
 // simple is exchange for a session that is not open yet, or not any more.
 func (s *Session) simple(command string, data func(*response) error) (status, error) {
-	tag := s.newTag()
-	s.conn.Trace("C", tag+" "+command)
-	if err := s.send(tag + " " + command + "\r\n"); err != nil {
+	verdicts, err := s.all([]string{command}, data)
+	if err != nil {
 		return status{}, err
 	}
-	for {
+	return verdicts[0], nil
+}
+
+func (s *Session) all(commands []string, data func(*response) error) ([]status, error) {
+	tags := make([]string, len(commands))
+	var lines strings.Builder
+	for i, command := range commands {
+		tags[i] = s.newTag()
+		s.conn.Trace("C", tags[i]+" "+command)
+		lines.WriteString(tags[i] + " " + command + "\r\n")
+	}
+	if err := s.send(lines.String()); err != nil {
+		return nil, err
+	}
+	verdicts := make([]status, len(commands))
+	for open := len(commands); open > 0; {
 		resp, err := s.read()
 		if err != nil {
-			return status{}, err
+			return nil, err
 		}
-		if resp.tag == tag {
-			s.learnCode(resp.status)
-			return resp.status, nil
+		if i := slices.Index(tags, resp.tag); i >= 0 {
+			tags[i], verdicts[i] = "", resp.status
+			open--
+			s.in.asked() // what comes from here on answers the next
+			if err := s.learnVerdict(resp); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if err := s.note(resp); err != nil {
-			return status{}, err
+			return nil, err
 		}
 		if data != nil && resp.tag == "*" && !isStatus(resp.word) {
 			if err := data(resp); err != nil {
-				return status{}, s.broken(err)
+				return nil, s.broken(err)
 			}
 		}
 	}
+	return verdicts, nil
 }
 
 // note takes to heart what the server may say at any time (RFC 9051, section 7). The error is that of the session.
@@ -160,9 +198,6 @@ func (s *Session) note(resp *response) error {
 	case resp.tag != "*":
 		return nil // the end of a command that nobody waits for
 	case resp.word == "BYE":
-		if s.leaving {
-			return nil
-		}
 		return s.broken(resp.status.farewell("the server ends the session", s.client == nil))
 	case isStatus(resp.word):
 		s.learnCode(resp.status)
@@ -185,6 +220,18 @@ func (s *Session) note(resp *response) error {
 		}
 	}
 	return nil
+}
+
+// learnVerdict takes the verdict on a command of ours. The error is that of the session.
+func (s *Session) learnVerdict(resp *response) error {
+	s.learnCode(resp.status)
+	if v := s.view; v != nil && v.opening == resp.tag {
+		v.opening = ""
+		if !resp.status.ok() {
+			s.view = nil // a refused SELECT leaves no mailbox open (RFC 9051, section 6.3.2)
+		}
+	}
+	return s.conn.Err()
 }
 
 // learnCode keeps what a response code tells about the session.

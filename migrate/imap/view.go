@@ -6,9 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	imap "github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapclient"
-
 	"postcask/migrate"
 )
 
@@ -16,7 +13,7 @@ import (
 type view struct {
 	path      migrate.Path
 	readOnly  bool
-	opening   bool // its SELECT has not been answered to the end
+	opening   string // the tag of its SELECT until that is answered
 	exists    uint32
 	validity  uint32
 	next      uint32 // UIDNEXT; 0 where not told
@@ -54,7 +51,7 @@ func (v *view) learn(st status) (renumbered bool) {
 	switch st.code {
 	case "UIDVALIDITY":
 		if n, ok := st.number(); ok {
-			renumbered = !v.opening && v.validity != 0 && n != v.validity
+			renumbered = v.opening == "" && v.validity != 0 && n != v.validity
 			v.validity = n
 		}
 	case "UIDNEXT":
@@ -99,33 +96,50 @@ func (s *Session) enter(ctx context.Context, path migrate.Path) error {
 
 // open opens path by EXAMINE, or by SELECT where the session may write, and so learns its state as it is now.
 func (s *Session) open(ctx context.Context, path migrate.Path) error {
-	raw, err := s.rawOf(ctx, path)
+	_, err := s.openWith(ctx, path, nil, nil)
+	return err
+}
+
+// openWith is open with commands about the mailbox behind it, all in one round trip. Where the mailbox does not open,
+// the server refuses them too; else their verdicts are given.
+func (s *Session) openWith(ctx context.Context, path migrate.Path, commands []string, data func(*response) error) ([]status, error) {
+	command, err := s.openCommand(ctx, path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := s.ready(ctx); err != nil {
-		return err
-	}
-	v := &view{path: path, readOnly: s.readOnly, opening: true}
-	s.view = v // before go-imap's reader goroutine has a look at it
-	options := &imap.SelectOptions{ReadOnly: s.readOnly, CondStore: s.has("CONDSTORE")}
-	st, err := s.converse(ctx, raw, func(c *imapclient.Client) error {
-		data, err := c.Select(standIn, options).Wait()
-		if err == nil {
-			v.exists, v.modSeq = data.NumMessages, data.HighestModSeq
-		}
-		return err
-	})
-	v.opening = false
+	verdicts, err := s.exchangeAll(ctx, append([]string{command}, commands...), data)
 	if err != nil {
 		s.view = nil
-		return at(path, err)
+		return nil, at(path, err)
 	}
-	if !st.ok() {
-		s.view = nil // a refused SELECT leaves no mailbox open (RFC 9051, section 6.3.2)
-		return at(path, st.refusal("open mailbox"))
+	if !verdicts[0].ok() {
+		return nil, at(path, verdicts[0].refusal("open mailbox"))
 	}
-	return nil
+	return verdicts[1:], nil
+}
+
+// openCommand gives the command that opens path, to be sent next.
+func (s *Session) openCommand(ctx context.Context, path migrate.Path) (string, error) {
+	raw, err := s.rawOf(ctx, path)
+	if err != nil {
+		return "", err
+	}
+	name, err := sayable(raw)
+	if err != nil {
+		return "", at(path, err)
+	}
+	if err := s.ready(ctx); err != nil {
+		return "", err
+	}
+	command := "SELECT " + name
+	if s.readOnly {
+		command = "EXAMINE " + name
+	}
+	if s.has("CONDSTORE") {
+		command += " (CONDSTORE)"
+	}
+	s.view = &view{path: path, readOnly: s.readOnly, opening: s.nextTag()}
+	return command, nil
 }
 
 // verify opens path and checks that its messages still have the UIDVALIDITY they were listed with. A mailbox that was
@@ -142,43 +156,4 @@ func (s *Session) verify(ctx context.Context, path migrate.Path, validity, newes
 		return at(path, errRenumbered)
 	}
 	return nil
-}
-
-// Status tells the state of mbox: by STATUS (RFC 9051, section 6.3.11), or by opening it anew if it is the open one,
-// of which STATUS should not be asked. A mailbox that does not exist has the zero Status.
-func (s *Session) Status(ctx context.Context, mbox migrate.Path) (migrate.Status, error) {
-	if s.view != nil && s.view.path == mbox {
-		err := s.open(ctx, mbox)
-		if v := s.view; err == nil && v.next != 0 { // without UIDNEXT the two ways would not agree
-			return migrate.Status{Messages: int64(v.exists), UIDValidity: v.validity, UIDNext: v.next, HighestModSeq: v.modSeq}, nil
-		}
-		if err != nil && !s.alive(err) {
-			return migrate.Status{}, err
-		}
-	}
-	raw, err := s.rawOf(ctx, mbox)
-	if err != nil {
-		return migrate.Status{}, err
-	}
-	options := &imap.StatusOptions{NumMessages: true, UIDNext: true, UIDValidity: true, HighestModSeq: s.has("CONDSTORE")}
-	var data *imap.StatusData
-	st, err := s.converse(ctx, raw, func(c *imapclient.Client) (err error) {
-		data, err = c.Status(standIn, options).Wait()
-		return err
-	})
-	if err != nil {
-		return migrate.Status{}, at(mbox, err)
-	}
-	if !st.ok() {
-		there, err := s.exists(ctx, raw)
-		if err != nil || !there {
-			return migrate.Status{}, err
-		}
-		return migrate.Status{}, at(mbox, st.refusal("status"))
-	}
-	result := migrate.Status{Messages: -1, UIDValidity: data.UIDValidity, UIDNext: uint32(data.UIDNext), HighestModSeq: data.HighestModSeq}
-	if data.NumMessages != nil {
-		result.Messages = int64(*data.NumMessages)
-	}
-	return result, nil
 }

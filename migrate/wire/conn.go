@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
@@ -213,9 +214,14 @@ func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
 // Octets tells how many octets came and went, TLS included.
 func (c *Conn) Octets() (in, out int64) { return c.socket.in.Load(), c.socket.out.Load() }
 
+// Traced tells whether Trace does anything.
+func (c *Conn) Traced() bool {
+	return c.cfg.Log != nil && c.cfg.Log.Enabled(context.Background(), slog.LevelDebug)
+}
+
 // Trace logs a line of the dialogue at level Debug. The caller keeps credentials out of it.
 func (c *Conn) Trace(direction, line string) {
-	if c.cfg.Log != nil {
+	if c.Traced() {
 		c.cfg.Log.Debug(direction, "host", c.cfg.Host, "line", Clean(line))
 	}
 }
