@@ -25,6 +25,7 @@ func (l *lane) move(ctx context.Context, g *group) error {
 			part = left[:min(1, len(left))]
 		}
 		var settled []Key
+		l.touched = false
 		ok, err := d.prepare(ctx, l, g)
 		if err == nil && !ok {
 			return nil
@@ -52,7 +53,7 @@ func (l *lane) move(ctx context.Context, g *group) error {
 		}
 		l.close()
 		d.doubt()
-		if !concernsSession(err) {
+		if l.touched && !concernsSession(err) {
 			attempts++ // it may be one message that breaks the connection
 		}
 		if single && attempts > attemptsAtOne && len(left) > 0 {
@@ -63,7 +64,9 @@ func (l *lane) move(ctx context.Context, g *group) error {
 			left, attempts = left[1:], 0
 			continue
 		}
-		single = single || attempts >= 2
+		if !single && attempts >= attemptsAtOne { // from now on each is judged by what it does alone
+			single, attempts = true, 0
+		}
 		if err := l.patience.bide(ctx, err); err != nil {
 			g.fault.Store(true)
 			return err
@@ -123,6 +126,7 @@ func (l *lane) pass(ctx context.Context, d *destination, g *group, messages []Me
 	if err != nil {
 		return nil, nil, err
 	}
+	l.touched = true
 	fresh, settled, err := l.recognise(ctx, d, g.work, messages)
 	if err != nil || len(fresh) == 0 {
 		return settled, nil, err
@@ -137,9 +141,11 @@ func (l *lane) pass(ctx context.Context, d *destination, g *group, messages []Me
 		}
 		return settled, nil, nil
 	}
+	l.touched = false
 	if err := l.intend(ctx, g.work, fresh); err != nil {
 		return settled, nil, err
 	}
+	l.touched = true
 	carried, err := l.carry(ctx, g.work, fresh)
 	return append(settled, carried...), nil, err
 }
