@@ -45,14 +45,61 @@ func messageID(header []byte) string {
 	return ""
 }
 
+// headers gives the readers of headers, where recognising by them is possible.
+func (l *lane) headers() (ours, theirs HeaderReader, ok bool) {
+	ours, ok = l.source.(HeaderReader)
+	theirs, ok2 := l.sink.(HeaderReader)
+	_, knows := l.sink.(Knower)
+	return ours, theirs, ok && ok2 && knows
+}
+
+// mayRecognise tells whether the destination holds something that could be recognised by its header.
+func (r *run) mayRecognise(ctx context.Context, w *work) (may bool, err error) {
+	l := r.control
+	if r.OpenSink == nil {
+		return false, nil
+	}
+	err = l.retry(ctx, l.closeSink, func() error {
+		if err := l.openSink(ctx); err != nil {
+			return err
+		}
+		if _, _, ok := l.headers(); !ok {
+			return nil
+		}
+		d := l.destination(w.dest)
+		if err := d.look(ctx, l); err != nil {
+			return err
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		may = len(d.held) > 0
+		return nil
+	})
+	return may, err
+}
+
+// settleByHeader gives those of messages that are not recognised by their headers.
+func (r *run) settleByHeader(ctx context.Context, w *work, messages []Message) ([]Message, error) {
+	l := r.control
+	err := l.retry(ctx, l.close, func() (err error) {
+		if _, err := l.openSource(ctx); err != nil {
+			return atEnd(r.Source, err)
+		}
+		if err := l.openSink(ctx); err != nil {
+			return err
+		}
+		messages, err = l.byHeader(ctx, w, messages)
+		return err
+	})
+	return messages, err
+}
+
 // byHeader recognises messages that the destination holds already, as after the source has renumbered its mailbox or
 // the ledger was lost, without reading their bodies: where the destination knows what it holds, and size and header
 // are those of exactly one message on either side. It gives the others, beside an error too.
 func (l *lane) byHeader(ctx context.Context, w *work, messages []Message) (fresh []Message, err error) {
-	reader, ok := l.source.(HeaderReader)
-	_, knows := l.sink.(Knower)
-	their, ok2 := l.sink.(HeaderReader)
-	if !ok || !ok2 || !knows || len(messages) == 0 {
+	reader, their, ok := l.headers()
+	if !ok || len(messages) == 0 {
 		return messages, nil
 	}
 	d := l.destination(w.dest)
@@ -65,7 +112,8 @@ func (l *lane) byHeader(ctx context.Context, w *work, messages []Message) (fresh
 	defer d.mu.Unlock()
 	var ask []Message
 	for _, m := range messages {
-		if m.Identity.IsZero() && m.Size > 0 && len(d.held[m.Size]) > 0 && w.suspects[m.Key].Key.IsZero() {
+		_, suspect := l.suspected(w, m.Key)
+		if m.Identity.IsZero() && m.Size > 0 && len(d.held[m.Size]) > 0 && !suspect {
 			ask = append(ask, m)
 		}
 	}

@@ -8,9 +8,18 @@ import (
 	"time"
 )
 
-// carry moves messages: all are appended, committed together, recorded, and only then counted.
+// carry moves messages: those of a group are appended, committed together, recorded, and only then counted.
 func (l *lane) carry(ctx context.Context, w *work, messages []Message) (settled []Key, err error) {
 	var inHand []Message
+	var octets int64
+	var refused []refusal
+	full := l.groupBound()
+	commit := func() error {
+		done, aside, err := l.commit(ctx, w, inHand)
+		settled, refused = append(settled, done...), append(refused, aside...)
+		inHand, octets = inHand[:0], 0
+		return err
+	}
 	for f, err := range l.source.Fetch(ctx, w.mbox.Path, messages) {
 		if err == nil && concernsSession(f.Err) {
 			err = f.Err
@@ -25,7 +34,16 @@ func (l *lane) carry(ctx context.Context, w *work, messages []Message) (settled 
 		if err == nil {
 			var m Message
 			if m, err = l.append(ctx, w, f); err == nil {
-				inHand = append(inHand, m)
+				inHand, octets = append(inHand, m), octets+m.Identity.Size
+				if !full.reached(len(inHand), octets) {
+					continue
+				}
+				if err := commit(); err != nil {
+					return settled, err
+				}
+				if l.isHalted() {
+					return settled, errHalted
+				}
 				continue
 			}
 			if _, fromSource := errors.AsType[*sourceError](err); !fromSource {
@@ -33,17 +51,15 @@ func (l *lane) carry(ctx context.Context, w *work, messages []Message) (settled 
 			}
 		}
 		// The source is lost. What has come over is made safe all the same.
-		done, _, commitErr := l.commit(ctx, w, inHand) // what it refused is sent, and refused, once more
-		if settled = append(settled, done...); commitErr != nil && !IsTemporary(commitErr) {
+		if commitErr := commit(); commitErr != nil && !IsTemporary(commitErr) { // what it refused is sent, and refused, once more
 			return settled, commitErr
 		}
 		return settled, atEnd(l.Source, err)
 	}
-	done, refused, err := l.commit(ctx, w, inHand)
-	if settled = append(settled, done...); err != nil {
+	if err := commit(); err != nil {
 		return settled, err
 	}
-	done, err = l.setAside(ctx, w, refused)
+	done, err := l.setAside(ctx, w, refused)
 	return append(settled, done...), err
 }
 

@@ -75,6 +75,18 @@ func (c *Counts) note(outcome Outcome, size int64) {
 	c.Messages++
 }
 
+// takeBack undoes what was noted of a mailbox that is dealt with anew. What was copied of it is present then.
+func (c *Counts) takeBack(of Counts) {
+	c.Messages -= of.Messages
+	c.Copied -= of.Copied
+	c.Present -= of.Present
+	c.Filtered -= of.Filtered
+	c.Quarantined -= of.Quarantined
+	c.Failed -= of.Failed
+	c.FlagsUpdated -= of.FlagsUpdated
+	c.Unsure -= of.Unsure
+}
+
 // Progress tells how far a run is. The totals grow while mailboxes are still being listed.
 type Progress struct {
 	Mailbox        Path // where work goes on

@@ -7,9 +7,14 @@ type keySet struct {
 	uids  map[uint32][]uint32 // by UIDVALIDITY, ascending once sorted
 	names map[string]struct{}
 	dirty bool
+	count int
 }
 
+// len tells how many keys were added.
+func (s *keySet) len() int { return s.count }
+
 func (s *keySet) add(k Key) {
+	s.count++
 	if k.UID == 0 || k.Name != "" {
 		if s.names == nil {
 			s.names = map[string]struct{}{}

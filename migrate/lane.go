@@ -150,11 +150,3 @@ func (l *lane) orGiveUp(err error) error {
 	l.full.Store(true)
 	return errGaveUp
 }
-
-// handBack leaves what remains of a group to the first lane.
-func (l *lane) handBack(g *group) {
-	g.open.Add(1)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.handedBack = append(l.handedBack, g)
-}

@@ -20,7 +20,7 @@ func (l *lane) move(ctx context.Context, g *group) error {
 			g.fault.Store(true)
 			return err
 		}
-		part := left
+		part := l.portion(left)
 		if single {
 			part = left[:min(1, len(left))]
 		}
@@ -35,11 +35,19 @@ func (l *lane) move(ctx context.Context, g *group) error {
 			settled, flags, err = l.pass(ctx, d, g, part, flags)
 		}
 		if err == nil {
+			for _, m := range without(part, settled) {
+				l.leave(g.work, m, l.Source, errVanished)
+			}
 			left, attempts, behind = left[len(part):], 0, 0
 			continue
 		}
 		if left = without(left, settled); len(settled) > 0 {
 			attempts, behind = 0, 0
+		}
+		if errors.Is(err, ErrRenumbered) {
+			l.close()
+			l.renumber(g.work)
+			return nil
 		}
 		if ctx.Err() == nil && l.lostMailbox(g.work, err) {
 			for _, m := range left {
@@ -73,6 +81,20 @@ func (l *lane) move(ctx context.Context, g *group) error {
 		}
 	}
 	return nil
+}
+
+// errVanished is why a message stays behind that was listed and then not given: somebody has deleted it meanwhile, or
+// the server keeps it back. Only another look tells, so it is not passed over.
+var errVanished = errors.New("the server listed this message and then did not give it; the source has changed meanwhile, or it holds the message back")
+
+// portion gives the messages to deal with next. What goes to a server is made safe in one group with what was intended
+// before; anything else is made safe on the way.
+func (l *lane) portion(messages []Message) []Message {
+	if _, ok := l.sink.(Numberer); !ok {
+		return messages
+	}
+	n, _, _ := l.groupBound().prefix(messages)
+	return messages[:n]
 }
 
 // lostMailbox tells whether the source does not let us into the mailbox any more, though it did when it was listed, and
@@ -190,7 +212,7 @@ func (l *lane) setFlags(ctx context.Context, w *work, flags []flagWork) error {
 func (l *lane) recognise(ctx context.Context, d *destination, w *work, messages []Message) (fresh []Message, settled []Key, err error) {
 	var unread []Message
 	for _, m := range messages {
-		if _, suspect := w.suspects[m.Key]; suspect || d.mayHold(m) {
+		if _, suspect := l.suspected(w, m.Key); suspect || d.mayHold(m) {
 			unread = append(unread, m)
 		} else {
 			fresh = append(fresh, m)
@@ -205,7 +227,7 @@ func (l *lane) recognise(ctx context.Context, d *destination, w *work, messages 
 	}
 	var pairs []pair
 	for _, m := range known {
-		before, suspect := w.suspects[m.Key]
+		before, suspect := l.suspected(w, m.Key)
 		if suspect && before.Identity.Same(m.Identity) { // told of otherwise, but the same
 			pairs = append(pairs, pair{m: m, held: &Message{Key: before.Place, Flags: before.Flags}})
 			continue

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +16,7 @@ import (
 type Job struct {
 	Source      End
 	Destination End
-	// OpenSource opens one more Source. The first is used for listing; each lane opens another, unless Options.Lanes is 1.
+	// OpenSource opens one more Source, one for each lane. The first lists before it moves messages.
 	OpenSource func(ctx context.Context) (Source, error)
 	// OpenSink opens one more Sink, one for each lane. It may be nil in a dry run, where the destination is not there yet.
 	OpenSink func(ctx context.Context) (Sink, error)
@@ -45,7 +44,7 @@ type Options struct {
 	DryRun      bool   // the same way, but it stops before the first write
 	Filter      Filter
 	Mapping     Mapping
-	Lanes       int             // messages move on so many connections of each end at once; 0 means 1
+	Lanes       int             // so many connections to each end at once, at most; 0 means 1
 	LimitRate   int64           // octets a second over all lanes; 0 for no limit
 	MaxOctets   int64           // stop, with kind Limit, once so many wire octets have moved; 0 for no limit
 	MaxDuration time.Duration   // stop, with kind Limit, after this time; 0 for no limit
@@ -105,11 +104,12 @@ type run struct {
 	began   time.Time
 	limiter *rate.Limiter     // nil without a limit
 	existed map[Path]*Mailbox // the destination's mailboxes when the run began; nil where it cannot tell
-	control *lane             // lists, and moves too where there is but one lane
-	jobs    chan *group       // what the other lanes take from
-	lanes   sync.WaitGroup
-	started int // lanes
-	passed  int // mailboxes in a row that broke every connection
+	control *lane             // lists, then moves like the others
+	jobs    chan *group       // what the lanes take from
+	waiting atomic.Int64      // cost of what is in jobs
+	lanes   sync.WaitGroup    // the others
+	started int               // of them
+	passed  int               // mailboxes in a row that broke every connection
 
 	sourceDoor, sinkDoor *door
 	done                 atomic.Int64  // steps of progress
@@ -125,6 +125,7 @@ type run struct {
 	progress     Progress
 	working      int      // lanes that have not given up
 	handedBack   []*group // by lanes that gave up
+	putOff       []*work  // numbered anew meanwhile
 
 	halted     chan struct{} // closed: nothing new is begun
 	haltOnce   sync.Once
@@ -174,9 +175,14 @@ func (r *run) isHalted() bool {
 func (r *run) all(ctx context.Context) error {
 	r.control = r.newLane()
 	defer func() { r.control.close() }()
-	r.jobs = make(chan *group, r.Options.Lanes)
+	r.jobs = make(chan *group, 2*r.Options.Lanes)
 	err := r.survey(ctx)
 	close(r.jobs)
+	if err == nil {
+		if err = r.control.work(ctx); err != nil {
+			r.cancel(err)
+		}
+	}
 	r.lanes.Wait()
 	if r.panicked != nil {
 		panic(r.panicked) // where the caller can recover from it
@@ -184,23 +190,11 @@ func (r *run) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.rest(ctx)
-}
-
-// rest moves what lanes that gave up have left: it is in no other's hands by now.
-func (r *run) rest(ctx context.Context) error {
-	for g := range r.jobs {
-		r.handedBack = append(r.handedBack, g)
+	r.Options.Lanes = 1 // what comes now is rare, and for the control lane alone
+	if err := r.rest(ctx); err != nil {
+		return err
 	}
-	for _, g := range r.handedBack {
-		if r.isHalted() || ctx.Err() != nil {
-			return nil // what is not begun is left for the next run
-		}
-		if err := r.control.move(ctx, g); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.anew(ctx)
 }
 
 // survey lists the mailboxes and hands out their groups.
@@ -216,6 +210,11 @@ func (r *run) survey(ctx context.Context) error {
 		}
 	}
 	r.update(func() { r.progress.MailboxesTotal = len(selected) })
+	return r.mailboxes(ctx, selected)
+}
+
+// mailboxes surveys mailboxes one after the other.
+func (r *run) mailboxes(ctx context.Context, selected []Mailbox) error {
 	for _, mbox := range selected {
 		if r.isHalted() {
 			return nil
@@ -253,87 +252,6 @@ func (r *run) open(ctx context.Context) ([]Mailbox, error) {
 	}
 	r.Options.Mapping.Bind(mailboxes, there)
 	return mailboxes, nil
-}
-
-// dispatch gives a group to a lane: to the control lane itself where there is but one, else to whichever is free.
-// A further lane is opened only when those that run have enough to do.
-func (r *run) dispatch(ctx context.Context, g *group) error {
-	if r.Options.Lanes == 1 {
-		return r.control.move(ctx, g)
-	}
-	for {
-		select {
-		case <-r.alone:
-			return r.control.move(ctx, g)
-		default:
-		}
-		select {
-		case r.jobs <- g:
-			if r.started == 0 {
-				r.startLane(ctx)
-			}
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		default:
-		}
-		if r.started < r.Options.Lanes && !r.full.Load() {
-			r.startLane(ctx)
-			continue
-		}
-		select {
-		case r.jobs <- g:
-			return nil
-		case <-r.alone:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func (r *run) startLane(ctx context.Context) {
-	r.started++
-	r.mu.Lock()
-	r.working++
-	r.mu.Unlock()
-	r.lanes.Go(func() {
-		l := r.newLane()
-		defer l.close()
-		defer func() {
-			if value := recover(); value != nil {
-				r.panics.Do(func() { r.panicked = &Panic{Value: value, Stack: debug.Stack()} })
-				r.cancel(Errorf(Failed, "internal error: %v", value))
-				for range r.jobs { // nobody else may be left to take them
-				}
-			}
-		}()
-		for g := range r.jobs {
-			if r.isHalted() || ctx.Err() != nil {
-				continue // what is not begun is left for the next run
-			}
-			switch err := l.move(ctx, g); {
-			case errors.Is(err, errGaveUp):
-				r.gaveUp()
-				return
-			case err != nil && !errors.Is(err, errHalted): // halted, the others finish what they have in hand
-				r.cancel(err)
-			}
-		}
-	})
-}
-
-// gaveUp takes a lane off the number of those that work.
-func (r *run) gaveUp() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.working--; r.working > 0 {
-		return
-	}
-	select {
-	case <-r.alone: // before, and one more lane was just being started then
-	default:
-		close(r.alone)
-	}
 }
 
 // update changes what the run tells of itself.

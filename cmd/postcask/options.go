@@ -152,7 +152,7 @@ func (o *runOptions) connectionsTo(e *endpoint) int {
 	return o.connections
 }
 
-// lanes tells how many lanes move messages between the ends: one connection to each server is the one that lists.
+// lanes tells how many lanes move messages between the ends, each with one connection to each server.
 func (o *runOptions) lanes(ends ...*endpoint) int {
 	least := maxConnections
 	for _, e := range ends {
@@ -160,7 +160,7 @@ func (o *runOptions) lanes(ends ...*endpoint) int {
 			least = min(least, o.connectionsTo(e))
 		}
 	}
-	return max(least-1, 1)
+	return least
 }
 
 // options gives what the engine needs to know.

@@ -113,12 +113,12 @@ func TestLanes(t *testing.T) {
 		ends []*endpoint
 		want int
 	}{
-		{4, []*endpoint{imap, dir}, 3},
+		{4, []*endpoint{imap, dir}, 4},
 		{1, []*endpoint{imap, dir}, 1},
-		{2, []*endpoint{imap, imap}, 1},
-		{4, []*endpoint{eight, dir}, 7},
-		{4, []*endpoint{eight, two}, 1},
-		{4, []*endpoint{eight, imap}, 3},
+		{2, []*endpoint{imap, imap}, 2},
+		{4, []*endpoint{eight, dir}, 8},
+		{4, []*endpoint{eight, two}, 2},
+		{4, []*endpoint{eight, imap}, 4},
 		{4, []*endpoint{pop, imap}, 1},
 	} {
 		o := runOptions{connections: test.flag}

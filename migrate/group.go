@@ -1,0 +1,131 @@
+package migrate
+
+import "context"
+
+// The bounds of a group: what is moved, made safe and recorded together. Safety is cheap in groups, and little is done
+// again after a crash.
+const (
+	groupMessages = 500
+	groupOctets   = 16 << 20
+	groupSeconds  = 5 // at the rate that the user allows
+
+	stretchMessages = 10_000 // in the hands of a lane that is alone; it makes groups of them safe on the way
+)
+
+// A group is a stretch of one mailbox's work: messages to move, or flags to set.
+type group struct {
+	*work
+	messages []Message
+	flags    []flagWork
+	octets   int64 // of the messages, as announced
+}
+
+// flagWork is a message at the destination whose flags at the source have changed.
+type flagWork struct {
+	entry Entry
+	flags Flags
+}
+
+// A bound says when a group is full.
+type bound struct {
+	messages int
+	octets   int64
+}
+
+// groupBound gives the bound of what is made safe together.
+func (r *run) groupBound() bound {
+	b := bound{groupMessages, groupOctets}
+	if limit := r.Options.LimitRate; limit > 0 { // a group shall not take long, so that the run can be interrupted
+		b.octets = min(b.octets, limit*groupSeconds)
+	}
+	return b
+}
+
+// reached tells whether a group of so much is full.
+func (b bound) reached(messages int, octets int64) bool {
+	return messages >= b.messages || b.octets > 0 && octets >= b.octets
+}
+
+// prefix gives how many of messages fill a group, with their octets, and whether it is full.
+func (b bound) prefix(messages []Message) (n int, octets int64, full bool) {
+	for n < len(messages) {
+		size := max(messages[n].Size, 0)
+		if n > 0 && b.octets > 0 && octets+size > b.octets {
+			return n, octets, true
+		}
+		octets += size
+		if n++; b.reached(n, octets) {
+			return n, octets, true
+		}
+	}
+	return n, octets, false
+}
+
+// handOut dispatches what the survey has found: full groups, and in the end all.
+func (s *survey) handOut(ctx context.Context, end bool) error {
+	if err := s.recognise(ctx, end); err != nil {
+		s.broken = true
+		return err
+	}
+	b := s.groupBound()
+	if s.Options.Lanes == 1 {
+		b = bound{messages: stretchMessages}
+	}
+	for len(s.flags) >= groupMessages || end && len(s.flags) > 0 {
+		n := min(len(s.flags), groupMessages)
+		if err := s.hand(ctx, &group{work: s.work, flags: s.flags[:n:n]}); err != nil {
+			return err
+		}
+		s.flags = s.flags[n:]
+	}
+	for len(s.fresh) > 0 && (end || !s.collect) {
+		n, octets, full := b.prefix(s.fresh)
+		if !full && !end {
+			break
+		}
+		s.update(func() {
+			s.progress.MessagesTotal += int64(n)
+			s.progress.OctetsTotal += octets
+		})
+		if err := s.hand(ctx, &group{work: s.work, messages: s.fresh[:n:n], octets: octets}); err != nil {
+			return err
+		}
+		s.fresh = s.fresh[n:]
+	}
+	if len(s.fresh) == 0 {
+		s.fresh = nil // the groups have what was there
+	}
+	if len(s.flags) == 0 {
+		s.flags = nil
+	}
+	if end && s.create && !s.handed {
+		return s.hand(ctx, &group{work: s.work})
+	}
+	return nil
+}
+
+// recognise settles what the destination holds already and what can be told by its header: once all is listed, since what
+// two messages of the source share tells nothing.
+func (s *survey) recognise(ctx context.Context, end bool) (err error) {
+	if len(s.fresh) > 0 && !s.looked {
+		if s.collect, err = s.mayRecognise(ctx, s.work); err != nil {
+			return err
+		}
+		s.looked = true
+	}
+	if end && s.collect {
+		s.fresh, err = s.settleByHeader(ctx, s.work, s.fresh)
+	}
+	return err
+}
+
+func (s *survey) hand(ctx context.Context, g *group) error {
+	if s.isHalted() {
+		return errHalted
+	}
+	s.handed = true
+	s.work.open.Add(1)
+	err := s.dispatch(ctx, g)
+	s.broken = err != nil
+	return err
+}
