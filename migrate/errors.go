@@ -51,19 +51,33 @@ const (
 	Never                // not worth another try in this run
 )
 
-// Error gives one line: end, mailbox, message, cause.
-func (e *Error) Error() string {
-	var where []string
-	if e.End != "" {
-		where = append(where, e.End)
+// Error gives one line: end, mailbox, message, cause. What a cause repeats of that is told once.
+func (e *Error) Error() string { return e.under(Error{}) }
+
+// under gives the line as a cause of what is told already.
+func (e *Error) under(told Error) string {
+	var line []string
+	if e.End != "" && e.End != told.End {
+		line = append(line, e.End)
+		told.End = e.End
 	}
-	switch {
-	case e.Mailbox != "" && !e.Key.IsZero():
-		where = append(where, fmt.Sprintf("%q, %s", e.Mailbox, e.Key))
-	case e.Mailbox != "":
-		where = append(where, fmt.Sprintf("%q", e.Mailbox))
+	var place []string
+	if e.Mailbox != "" && e.Mailbox != told.Mailbox {
+		place = append(place, fmt.Sprintf("%q", e.Mailbox))
+		told.Mailbox, told.Key = e.Mailbox, Key{}
 	}
-	return strings.Join(append(where, e.Err.Error()), ": ")
+	if e.Mailbox != "" && !e.Key.IsZero() && e.Key != told.Key {
+		place = append(place, e.Key.String())
+		told.Key = e.Key
+	}
+	if len(place) > 0 {
+		line = append(line, strings.Join(place, ", "))
+	}
+	cause, ok := e.Err.(*Error)
+	if !ok {
+		return strings.Join(append(line, e.Err.Error()), ": ")
+	}
+	return strings.Join(append(line, cause.under(told)), ": ")
 }
 
 // Unwrap gives the cause.

@@ -220,7 +220,7 @@ func TestRunLeavesARefusedMessageBehind(t *testing.T) {
 	if summary.Failed != 6 || summary.Copied != 9 || len(told) != 6 {
 		t.Errorf("%+v\n%s", summary, told)
 	}
-	if !strings.Contains(strings.Join(told, "\n"), `destination: "INBOX", UID 3: NO not this one; left behind`) {
+	if !slices.Contains(told, `destination: "INBOX", UID 3: NO not this one`) { // what became of it is the Outcome's to say
 		t.Errorf("told: %s", told)
 	}
 	to.Refuse = nil

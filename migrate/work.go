@@ -2,7 +2,6 @@ package migrate
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 )
 
@@ -82,10 +81,10 @@ func (r *run) settle(w *work, e Event) {
 	})
 }
 
-// leave settles a message that stays behind.
+// leave settles a message that stays behind, because of err.
 func (r *run) leave(w *work, m Message, end End, err error) {
 	if !concerns(err, func(e *Error) bool { return !e.Key.IsZero() }) {
 		err = &Error{Kind: KindOf(err), End: string(end), Mailbox: w.mbox.Path, Key: m.Key, Err: err}
 	}
-	r.settle(w, Event{Message: m, Outcome: Left, Err: fmt.Errorf("%w; left behind", err)})
+	r.settle(w, Event{Message: m, Outcome: Left, Err: err})
 }
