@@ -54,3 +54,11 @@ func (s *scoped) Status(ctx context.Context, mbox migrate.Path) (migrate.Status,
 func (s *scoped) Headers(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Header, error] {
 	return s.Source.(migrate.HeaderReader).Headers(ctx, mbox, messages)
 }
+
+// Changes tells what has happened to a mailbox where the source can.
+func (s *scoped) Changes(ctx context.Context, mbox migrate.Path, since migrate.Status) iter.Seq2[migrate.Change, error] {
+	if changer, ok := s.Source.(migrate.Changer); ok {
+		return changer.Changes(ctx, mbox, since)
+	}
+	return func(yield func(migrate.Change, error) bool) { yield(migrate.Change{}, migrate.ErrCannotTell) }
+}
