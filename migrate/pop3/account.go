@@ -57,17 +57,13 @@ func (s *Session) begin(ctx context.Context) error {
 	if err := s.askCapabilities(); err != nil {
 		return err
 	}
-	if s.can("UTF8") {
-		// Without it Courier wraps messages with raw UTF-8 headers in others of its own making. RFC 6856, section 2.1,
-		// has it before the log-in. A server that refuses it after all gives what it gives.
-		if _, err := s.command("UTF8"); err != nil && !isRefusal(err) {
-			return err
-		}
-	}
 	if err := s.login(ctx); err != nil {
 		return err
 	}
-	return s.askCapabilities() // they may differ now (RFC 2449, section 5)
+	if s.can("PIPELINING") && s.can("UIDL") {
+		return nil // what was announced before the log-in holds after it too (RFC 2449, section 5), and this is all we need
+	}
+	return s.askCapabilities() // there may be more now
 }
 
 // greet reads the greeting and keeps the stamp for APOP that it may hold (RFC 1939, section 7).
@@ -136,8 +132,8 @@ const capabilityLimit = 1000
 // answer it gave before, or can nothing special.
 func (s *Session) askCapabilities() error {
 	told := map[string][]string{}
-	err := s.list("CAPA", capabilityLimit, func(line string) {
-		if words := strings.Fields(strings.ToUpper(line)); len(words) > 0 {
+	err := s.list("CAPA", capabilityLimit, func(line []byte) {
+		if words := strings.Fields(strings.ToUpper(string(line))); len(words) > 0 {
 			told[words[0]] = words[1:]
 		}
 	})

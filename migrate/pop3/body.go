@@ -11,10 +11,18 @@ import (
 // 3). Only CRLF . CRLF ends it, only a dot behind CRLF is taken out, and everything else passes as it is: bare CR and
 // LF, NUL, lines of any length.
 type body struct {
-	conn  *conn
-	place place // where in a line the octets read so far end
-	err   error
+	conn      *conn
+	place     place // where in a line the octets read so far end
+	err       error
+	octets    int64 // read so far
+	announced int64 // by LIST; -1 where not told
 }
+
+// mostOctets is where a message is given up: no server takes one so large, and one that sends without end would fill
+// the disk. What LIST tells sets no other bound, it may lie either way.
+const mostOctets = 4 << 30
+
+func (s *Session) newBody(announced int64) *body { return &body{conn: s.conn, announced: announced} }
 
 // place says what the octet to come follows.
 type place uint8
@@ -33,28 +41,31 @@ var (
 	dottedLine = []byte("\r\n.")
 )
 
-// Read gives octets of the message, and io.EOF behind its last CRLF. When the connection breaks before that, the error
-// is io.ErrUnexpectedEOF with the cause.
-func (b *body) Read(p []byte) (int, error) {
-	if b.err != nil {
-		return 0, b.err
-	}
-	if len(p) == 0 {
-		return 0, nil
-	}
-	if b.place == lineStart {
-		if err := b.startLine(); err != nil {
-			return 0, err
+// Read gives octets of the message, as many as p takes and have come, and io.EOF behind its last CRLF. When the
+// connection breaks before that, the error is io.ErrUnexpectedEOF with the cause.
+func (b *body) Read(p []byte) (n int, err error) {
+	for n < len(p) && b.err == nil && (n == 0 || b.conn.in.Buffered() >= len(endOfBody)) {
+		if b.place == lineStart && b.startLine() != nil {
+			break
 		}
+		chunk, err := b.peek(1)
+		if err != nil {
+			break
+		}
+		chunk = b.plain(chunk[:min(len(chunk), len(p)-n)])
+		copy(p[n:], chunk)
+		b.place = b.place.after(chunk)
+		n += len(chunk)
+		b.octets += int64(len(chunk))
+		b.conn.in.Discard(len(chunk))
 	}
-	chunk, err := b.peek(1)
-	if err != nil {
-		return 0, err
+	if b.octets > mostOctets && b.err == nil {
+		b.err = b.broken(fmt.Errorf("a message without end: %d octets, and more come", b.octets))
 	}
-	n := copy(p, b.plain(chunk))
-	b.place = b.place.after(p[:n])
-	b.conn.in.Discard(n)
-	return n, nil
+	if n > 0 || len(p) == 0 {
+		return n, nil
+	}
+	return 0, b.err
 }
 
 // startLine takes a dot out, and finds the end.
@@ -64,18 +75,27 @@ func (b *body) startLine() error {
 		return err
 	}
 	// Behind a dot at least two more octets come, whatever they are: the end needs them too.
-	dot, err := b.peek(3)
+	dot, err := b.peek(len(endOfBody))
 	if err != nil {
 		return err
 	}
 	if bytes.HasPrefix(dot, endOfBody) {
 		b.conn.in.Discard(len(endOfBody))
-		b.err = io.EOF
+		b.end()
 		return io.EOF
 	}
 	b.conn.in.Discard(1)
 	b.place = inLine
 	return nil
+}
+
+// end notes that all has come. Servers that count line ends as one octet, or parts that they make up later, are common:
+// a difference is worth a line of the trace, no more.
+func (b *body) end() {
+	b.err = io.EOF
+	if b.announced >= 0 && b.octets != b.announced && b.conn.tracing {
+		b.conn.Trace("-", fmt.Sprintf("LIST announced %d octets, %d have come", b.announced, b.octets))
+	}
 }
 
 // plain gives the longest start of chunk that passes untouched: up to a line that begins with a dot.
@@ -124,19 +144,25 @@ func (b *body) broken(err error) error {
 
 // skip reads the rest and forgets it. It gives nil at the end of the body.
 func (b *body) skip() error {
-	var into [4 << 10]byte
-	for {
-		if _, err := b.Read(into[:]); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
+	if b.err == nil {
+		b.drain()
+	}
+	if b.err == io.EOF {
+		return nil
+	}
+	return b.err
+}
+
+func (b *body) drain() {
+	into := make([]byte, 32<<10)
+	for b.err == nil {
+		b.Read(into)
 	}
 }
 
-// turn hands the body out under a guard that shuts when the turn is over.
+// turn hands a body out under a guard that shuts when the turn is over.
 type turn struct {
-	body *body
+	from io.Reader
 	over bool
 }
 
@@ -144,5 +170,5 @@ func (t *turn) Read(p []byte) (int, error) {
 	if t.over {
 		return 0, errStale
 	}
-	return t.body.Read(p)
+	return t.from.Read(p)
 }

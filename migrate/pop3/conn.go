@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	bufferSize = 64 << 10
+	bufferSize = 256 << 10
 	lineLimit  = 8 << 10 // of statuses and listings; RFC 2449, section 4, allows 512
 )
 

@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"postcask/migrate"
 )
 
 // nameStretch names further messages, at least one: those with a UIDL have their names, and of the others it reads as
-// many as the lane's window takes, so that the cache still holds them when they are asked for.
+// many as the cache holds, since they are asked for next as a rule.
 func (s *Session) nameStretch(ctx context.Context) error {
 	drop := s.drop
 	var unnamed []request
@@ -18,7 +19,7 @@ func (s *Session) nameStretch(ctx context.Context) error {
 	for upTo < drop.count() {
 		r := request{number: upTo + 1, octets: drop.sizes[upTo]}
 		if drop.names[upTo] == "" {
-			if len(unnamed) > 0 && (len(unnamed) == windowCommands || octets+r.weight() > windowOctets) {
+			if len(unnamed) > 0 && (len(unnamed) == windowCommands || octets+r.weight() > cacheOctets) {
 				break
 			}
 			unnamed = append(unnamed, r)
@@ -26,11 +27,11 @@ func (s *Session) nameStretch(ctx context.Context) error {
 		}
 		upTo++
 	}
-	for reply, err := range s.run(ctx, unnamed, retr) {
+	for reply, err := range s.run(ctx, slices.Values(unnamed), retr) {
 		if err != nil {
 			return err
 		}
-		if err := s.name(unnamed[reply.at].number, reply); err != nil {
+		if err := s.name(reply); err != nil {
 			return err
 		}
 	}
@@ -39,7 +40,8 @@ func (s *Session) nameStretch(ctx context.Context) error {
 }
 
 // name gives one message the name that its octets make, and keeps them if they are few.
-func (s *Session) name(number int, r reply) error {
+func (s *Session) name(r reply) error {
+	number := r.number
 	switch {
 	case r.refusal != nil && r.refusal.vanished():
 		s.drop.gone[number] = true

@@ -1,7 +1,6 @@
 package pop3
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"iter"
@@ -9,10 +8,11 @@ import (
 	"postcask/migrate"
 )
 
-// Fetch yields the messages of INBOX: those that the listing had to read first, then the others in the order asked for,
-// several RETR under way where the server has PIPELINING. A message that was not listed in this session, or of which
-// the server says that it is no more, is left out; one that it refuses comes with an Err that wraps a Refusal. A
-// Session that has not listed yet does so first. Body.Size is exact for the former and -1 for the latter.
+// Fetch yields the messages of INBOX in the order asked for, many RETR under way where the server has PIPELINING, and
+// never more than the lane's window, however many are asked for. Nothing is asked for those that the listing had to read
+// and that are still at hand. A message that was not listed in this session, or of which the server says that it is no
+// more, is left out; one that it refuses comes with an Err that wraps a Refusal. A Session that has not listed yet does
+// so first. Body.Size is exact for what is at hand, and -1 otherwise.
 func (s *Session) Fetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Fetched, error] {
 	return s.fetch(ctx, mbox, messages, true, retr)
 }
@@ -35,39 +35,21 @@ func (s *Session) Headers(ctx context.Context, mbox migrate.Path, messages []mig
 	}
 }
 
-func (s *Session) fetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message, whole bool, command func(int) string) iter.Seq2[migrate.Fetched, error] {
+func (s *Session) fetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message, whole bool, question question) iter.Seq2[migrate.Fetched, error] {
 	return func(yield func(migrate.Fetched, error) bool) {
-		var asked []migrate.Message
-		var requests []request
-		for _, m := range messages {
-			number, err := s.find(ctx, mbox, m.Key)
-			if err != nil {
-				yield(migrate.Fetched{}, err)
-				return
-			}
-			if number == 0 {
-				continue
-			}
-			if octets, ok := s.cache.get(number); ok && whole {
-				body := migrate.Body{Reader: bytes.NewReader(octets), Size: int64(len(octets))}
-				if !yield(migrate.Fetched{Message: m, Body: body}, nil) {
-					return
-				}
-				continue
-			}
-			r := request{number: number}
-			if whole { // a header is small, however large its message
-				r.octets = s.drop.message(number).Size
-			}
-			asked, requests = append(asked, m), append(requests, r)
+		if err := s.prepare(ctx, mbox, messages); err != nil {
+			yield(migrate.Fetched{}, err)
+			return
 		}
-		for r, err := range s.run(ctx, requests, command) {
+		for r, err := range s.run(ctx, s.requests(messages, whole), question) {
 			if err != nil {
 				yield(migrate.Fetched{}, err)
 				return
 			}
-			fetched := migrate.Fetched{Message: asked[r.at]}
+			fetched := migrate.Fetched{Message: *r.message}
 			switch {
+			case r.refusal == nil && r.known != nil:
+				fetched.Body = migrate.Body{Reader: r.body, Size: int64(len(r.known))}
 			case r.refusal == nil:
 				fetched.Body = migrate.Body{Reader: r.body, Size: -1}
 			case r.refusal.vanished():
@@ -82,21 +64,37 @@ func (s *Session) fetch(ctx context.Context, mbox migrate.Path, messages []migra
 	}
 }
 
-// find gives the number of a message in this session, or 0. It lists, and names, as far as it must.
-func (s *Session) find(ctx context.Context, mbox migrate.Path, key migrate.Key) (int, error) {
+// prepare lists, and names all, as far as messages need it.
+func (s *Session) prepare(ctx context.Context, mbox migrate.Path, messages []migrate.Message) error {
 	drop, err := s.listed(ctx, mbox)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if key.UID != 0 || key.Validity != 0 {
-		return 0, nil
-	}
-	number := drop.number(key.Name)
-	if number == 0 && drop.mayBeUnnamed(key.Name) {
-		if err := s.nameAll(ctx); err != nil {
-			return 0, err
+	for i := range messages {
+		if name := messages[i].Key.Name; drop.mayBeUnnamed(name) && drop.number(name) == 0 {
+			return s.nameAll(ctx)
 		}
-		number = drop.number(key.Name)
 	}
-	return number, nil
+	return nil
+}
+
+// requests yields what to ask for messages, in order. Those that are not in this session's listing are left out.
+func (s *Session) requests(messages []migrate.Message, whole bool) iter.Seq[request] {
+	return func(yield func(request) bool) {
+		for i := range messages {
+			key := messages[i].Key
+			number := s.drop.number(key.Name)
+			if number == 0 || key.UID != 0 || key.Validity != 0 {
+				continue
+			}
+			r := request{message: &messages[i], number: number}
+			if whole { // a header is small, however large its message
+				r.octets = s.drop.message(number).Size
+				r.known, _ = s.cache.get(number)
+			}
+			if !yield(r) {
+				return
+			}
+		}
+	}
 }

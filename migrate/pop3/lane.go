@@ -1,48 +1,68 @@
 package pop3
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 
 	"postcask/migrate"
 )
 
-// How much may be under way when commands are pipelined (RFC 2449, section 6.6). So many commands always fit into the
-// socket's buffer: writing them never waits for the server, who may wait for us to read. And no more octets than these
-// have to be thrown away by who stops early, but for a single message that is larger.
+// How much may be under way when commands are pipelined (RFC 2449, section 6.6). So many commands, less than 4 KB, fit
+// into any socket's buffer: writing them never waits for the server, who may wait for us to read. The octets are about
+// what a fast line holds over a long way, and the most that has to be thrown away by who stops early, but for a single
+// message that is larger.
 const (
-	windowCommands = 16
-	windowOctets   = 4 << 20
+	windowCommands = 256
+	windowOctets   = 16 << 20
 	unknownOctets  = 256 << 10 // what a message counts for whose size nobody told
 )
 
 // A request is one message that the lane shall ask for.
 type request struct {
-	number int   // in this session
-	octets int64 // as LIST has it
+	message *migrate.Message // that is asked for; the lane does not look at it
+	number  int              // in this session
+	octets  int64            // as LIST has it
+	known   []byte           // the octets, where they are at hand: then nothing is asked
 }
 
-// A reply answers the request of the same place in the order.
+// A reply answers a request.
 type reply struct {
-	at      int
+	request
 	body    *turn    // to be read before the next reply is asked for
 	refusal *Refusal // or why there is none
+}
+
+// A question is the command that asks for a message, less its number.
+type question struct{ before, after string }
+
+var (
+	retr = question{before: "RETR "}
+	top  = question{before: "TOP ", after: " 0"}
+)
+
+func (q question) appendTo(line []byte, number int) []byte {
+	return append(strconv.AppendInt(append(line, q.before...), int64(number), 10), q.after...)
 }
 
 // lane is one run of requests through the connection.
 type lane struct {
 	s        *Session
-	command  func(number int) string
-	requests []request
-	sent     int
-	octets   int64 // under way
+	question question
+	requests func() (request, bool) // gives the next one
+	ended    bool                   // there are none
+	spare    *request               // one that did not fit into the window
+	queue    []request              // under way, or known, in order
+	octets   int64                  // under way
+	commands []byte
 }
 
-// run asks for each message by the command that is made of its number, and yields the replies in order. What the caller
-// leaves of a body is skipped. An error ends the sequence and the session.
-func (s *Session) run(ctx context.Context, requests []request, command func(number int) string) iter.Seq2[reply, error] {
+// run asks for each message that requests yields, and gives the replies in the same order. No more requests are taken
+// than the window holds. What the caller leaves of a body is skipped. An error ends the sequence and the session.
+func (s *Session) run(ctx context.Context, requests iter.Seq[request], question question) iter.Seq2[reply, error] {
 	return func(yield func(reply, error) bool) {
 		if err := s.alive(ctx); err != nil {
 			yield(reply{}, err)
@@ -55,12 +75,17 @@ func (s *Session) run(ctx context.Context, requests []request, command func(numb
 			yield(reply{}, err)
 			return
 		}
-		l := &lane{s: s, command: command, requests: requests}
+		next, end := iter.Pull(requests)
+		defer end()
+		l := &lane{s: s, question: question, requests: next}
 		s.lane = l
-		for at := range requests {
-			r, err := l.next(at)
+		for {
+			r, ok, err := l.next()
 			if err != nil {
 				yield(reply{}, err)
+				return
+			}
+			if !ok {
 				return
 			}
 			more := yield(r, nil)
@@ -74,69 +99,100 @@ func (s *Session) run(ctx context.Context, requests []request, command func(numb
 	}
 }
 
-// next keeps the window full and reads the status of request at.
-func (l *lane) next(at int) (reply, error) {
+// next keeps the window full and reads the status of the oldest request. ok is false when there is none.
+func (l *lane) next() (r reply, ok bool, err error) {
 	s := l.s
 	if s.lane != l {
-		return reply{}, migrate.Errorf(migrate.Failed, "the session was used for something else between two messages")
+		return r, false, migrate.Errorf(migrate.Failed, "the session was used for something else between two messages")
 	}
-	if at > 0 {
-		if err := s.skipCurrent(); err != nil {
-			return reply{}, err
-		}
-		l.octets -= l.requests[at-1].weight()
+	if err := s.skipCurrent(); err != nil {
+		return r, false, err
+	}
+	if err := l.fill(); err != nil {
+		return r, false, err
+	}
+	if len(l.queue) == 0 {
+		return r, false, nil
+	}
+	r.request = l.queue[0]
+	l.queue = l.queue[1:]
+	if r.known != nil {
+		r.body = &turn{from: bytes.NewReader(r.known)}
+		return r, true, nil
 	}
 	s.conn.SetBusy(true) // anew: who asks may have paused for longer than the server may
-	if err := l.fill(); err != nil {
-		return reply{}, err
-	}
 	line, err := s.conn.readLine()
 	if err != nil {
-		return reply{}, err
+		return r, false, err
 	}
 	s.pending--
-	_, refusal, err := s.conn.judge(l.command(l.requests[at].number), line)
+	l.octets -= r.weight()
+	_, refusal, err := s.conn.judge(string(l.question.appendTo(nil, r.number)), line)
 	if err != nil {
-		return reply{}, err
+		return r, false, err
 	}
 	if refusal != nil {
-		return reply{at: at, refusal: refusal}, nil
+		r.refusal = refusal
+		return r, true, nil
 	}
-	s.current = &body{conn: s.conn}
-	return reply{at: at, body: &turn{body: s.current}}, nil
+	s.current = s.newBody(r.octets)
+	r.body = &turn{from: s.current}
+	return r, true, nil
 }
 
-// fill sends as many commands as the window takes, once it is half empty: packets full of commands are cheaper.
+// fill sends as many commands as the window takes, once a quarter of it is free: packets full of commands are cheaper.
 func (l *lane) fill() error {
 	s, window := l.s, 1
 	if s.can("PIPELINING") {
 		window = windowCommands
 	}
-	if s.pending > window/2 {
+	if l.ended && l.spare == nil || len(l.queue) > 0 && s.pending > window*3/4 {
 		return nil
 	}
-	var commands []string
-	for l.sent < len(l.requests) && s.pending < window {
-		next := l.requests[l.sent]
-		if s.pending > 0 && l.octets+next.weight() > windowOctets {
+	sent := 0
+	l.commands = l.commands[:0]
+	for s.pending+sent < window && len(l.queue) < windowCommands {
+		r, ok := l.pull()
+		if !ok {
 			break
 		}
-		commands = append(commands, l.command(next.number))
-		l.octets += next.weight()
-		l.sent++
-		s.pending++
+		if r.known == nil {
+			if s.pending+sent > 0 && l.octets+r.weight() > windowOctets {
+				l.spare = &r
+				break
+			}
+			l.commands = l.question.appendTo(append(l.commands, "\r\n"...), r.number)
+			l.octets += r.weight()
+			sent++
+		}
+		l.queue = append(l.queue, r)
 	}
-	if len(commands) == 0 {
+	if sent == 0 {
 		return nil
 	}
-	if s.pending == len(commands) && s.conn.in.Buffered() > 0 {
+	commands := string(l.commands[len("\r\n"):])
+	if s.pending == 0 && s.conn.in.Buffered() > 0 {
 		// Nothing is awaited: what is there would be taken for the first of these messages, and each for the next.
-		return s.conn.failed(fmt.Errorf("the server spoke unasked before %s", commands[0]))
+		first, _, _ := strings.Cut(commands, "\r\n")
+		return s.conn.failed(fmt.Errorf("the server spoke unasked before %s", first))
 	}
-	if err := s.client.Send(strings.Join(commands, "\r\n")); err != nil {
+	s.pending += sent
+	s.conn.SetBusy(true)
+	if err := s.client.Send(commands); err != nil {
 		return s.conn.failed(err)
 	}
 	return nil
+}
+
+// pull gives the next request.
+func (l *lane) pull() (r request, ok bool) {
+	if l.spare != nil {
+		r, l.spare = *l.spare, nil
+		return r, true
+	}
+	r, ok = l.requests()
+	l.ended = !ok
+	return r, ok
 }
 
 func (r request) weight() int64 {
@@ -147,7 +203,7 @@ func (r request) weight() int64 {
 }
 
 // idle tells whether every command has been answered to the last octet.
-func (s *Session) idle() bool { return s.pending == 0 && s.current == nil }
+func (s *Session) idle() bool { return s.pending == 0 && s.current == nil && len(s.ahead) == 0 }
 
 // rest stops the clock when nothing is awaited.
 func (s *Session) rest() {
@@ -169,12 +225,14 @@ func (s *Session) skipCurrent() error {
 	return err
 }
 
-// settle reads and forgets what earlier commands of the lane still bring, so that the next command meets its own answer.
+// settle reads and forgets what earlier commands still bring, so that the next command meets its own answer.
 func (s *Session) settle() error {
 	s.lane = nil
 	if s.idle() {
 		return nil
 	}
+	s.pending += len(s.ahead)
+	s.ahead = nil
 	s.conn.SetBusy(true)
 	defer s.rest()
 	for {
@@ -194,10 +252,7 @@ func (s *Session) settle() error {
 			return err
 		}
 		if refusal == nil {
-			s.current = &body{conn: s.conn}
+			s.current = s.newBody(-1)
 		}
 	}
 }
-
-func retr(number int) string { return fmt.Sprintf("RETR %d", number) }
-func top(number int) string  { return fmt.Sprintf("TOP %d 0", number) }

@@ -1,6 +1,7 @@
 package pop3
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"iter"
@@ -73,18 +74,24 @@ func (s *Session) listed(ctx context.Context, mbox migrate.Path) (*maildrop, err
 	return drop, nil
 }
 
-// survey asks for STAT, LIST and UIDL. Where they do not fit each other it tells what is odd.
+// survey asks for STAT, LIST and UIDL, in one flight where the server allows it. Where they do not fit each other it
+// tells what is odd.
 func (s *Session) survey() (drop *maildrop, odd string, err error) {
+	if s.can("PIPELINING") {
+		if err := s.say("STAT", "LIST", "UIDL"); err != nil {
+			return nil, "", err
+		}
+	}
 	count, err := s.stat()
 	if err != nil {
 		return nil, "", err
 	}
 	if count == 0 {
-		return newMaildrop(nil, nil), "", nil
+		return newMaildrop(nil, nil), "", s.settle()
 	}
 	sizes := newTally(count)
 	size := make([]int64, count)
-	err = s.list("LIST", maildropLimit+1, func(line string) {
+	err = s.list("LIST", maildropLimit+1, func(line []byte) {
 		number, rest, ok := numbered(line)
 		if sizes.see(number, ok) {
 			size[number-1] = announced(rest)
@@ -108,10 +115,12 @@ func (s *Session) survey() (drop *maildrop, odd string, err error) {
 func (s *Session) uidls(count int) (uidls []string, odd string, err error) {
 	seen := newTally(count)
 	uidls = make([]string, count)
-	err = s.list("UIDL", maildropLimit+1, func(line string) {
+	err = s.list("UIDL", maildropLimit+1, func(line []byte) {
 		number, rest, ok := numbered(line)
-		if seen.see(number, ok) && usable(rest) { // no other is kept: a server could make them long
-			uidls[number-1] = strings.Clone(rest)
+		if seen.see(number, ok) && len(rest) <= longestUIDL { // no other is kept: a server could make them long
+			if uidl := string(rest); usable(uidl) {
+				uidls[number-1] = uidl
+			}
 		}
 	})
 	if err != nil {
@@ -141,22 +150,22 @@ func (s *Session) stat() (int, error) {
 }
 
 // numbered takes a scan listing apart (RFC 1939, section 5): a message number, blanks, and the rest less blanks around.
-func numbered(line string) (number int, rest string, ok bool) {
-	line = strings.Trim(line, " \t")
-	end := strings.IndexAny(line, " \t")
+func numbered(line []byte) (number int, rest []byte, ok bool) {
+	line = bytes.Trim(line, " \t")
+	end := bytes.IndexAny(line, " \t")
 	if end < 0 {
 		end = len(line)
 	}
-	number, err := strconv.Atoi(line[:end])
-	return number, strings.Trim(line[end:], " \t"), err == nil
+	number, err := strconv.Atoi(string(line[:end]))
+	return number, bytes.Trim(line[end:], " \t"), err == nil
 }
 
 // announced reads a size; some servers put more behind it.
-func announced(text string) int64 {
-	if end := strings.IndexAny(text, " \t"); end >= 0 {
+func announced(text []byte) int64 {
+	if end := bytes.IndexAny(text, " \t"); end >= 0 {
 		text = text[:end]
 	}
-	size, err := strconv.ParseInt(text, 10, 64)
+	size, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil || size < 0 {
 		return -1
 	}

@@ -31,6 +31,10 @@ func TestMessages(t *testing.T) {
 			"C: UIDL", "s: +OK\r\n1 one\r\n2 two\r\n3 three\r\n.\r\n"}, []string{"one", "two", "three"}},
 		"in another order, with odd blanks and sizes": {"UIDL", []string{"C: STAT", "S: +OK 3 x y", "C: LIST", "s: +OK\r\n3 7 old\r\n1 -5\r\n 2\t99999999999999999999\r\n.\r\n",
 			"C: UIDL", "s: +OK\r\n2  two\r\n1\tone \r\n3 three\r\n.\r\n"}, []string{"one", "two", "three"}},
+		"in one flight":        {"UIDL PIPELINING", []string{"C: STAT", "C: LIST", "C: UIDL", "s: +OK 2 6\r\n+OK\r\n1 3\r\n2 3\r\n.\r\n+OK\r\n1 one\r\n2 two\r\n.\r\n"}, []string{"one", "two"}},
+		"empty, in one flight": {"UIDL PIPELINING", []string{"C: STAT", "C: LIST", "C: UIDL", "s: +OK 0 0\r\n-ERR nothing\r\n+OK\r\n.\r\n"}, nil},
+		"counts anew once, in flights": {"UIDL PIPELINING", []string{"C: STAT", "C: LIST", "C: UIDL", "s: +OK 1 3\r\n+OK\r\n1 3\r\n2 3\r\n.\r\n+OK\r\n1 one\r\n2 two\r\n.\r\n",
+			"C: STAT", "C: LIST", "C: UIDL", "s: +OK 2 6\r\n+OK\r\n1 3\r\n2 3\r\n.\r\n+OK\r\n1 one\r\n2 two\r\n.\r\n"}, []string{"one", "two"}},
 		"lines that end in LF": {"UIDL", []string{"C: STAT", "s: +OK 1 2\n", "C: LIST", "s: +OK\n1 2\n.\n", "C: UIDL", "s: +OK\n1 one\n.\n"}, []string{"one"}},
 		"counts anew once": {"UIDL", []string{"C: STAT", "S: +OK 1 3", "C: LIST", "s: +OK\r\n1 3\r\n2 3\r\n.\r\n",
 			"C: STAT", "S: +OK 2 6", "C: LIST", "s: +OK\r\n1 3\r\n2 3\r\n.\r\n", "C: UIDL", "s: +OK\r\n1 one\r\n2 two\r\n.\r\n"}, []string{"one", "two"}},
@@ -124,7 +128,7 @@ func TestNoUIDLLooksLikeADigest(t *testing.T) {
 }
 
 func TestOtherMailboxes(t *testing.T) {
-	s := open(t, loggedIn("", "C: STAT", "S: +OK 5 9", "C: QUIT", "S: +OK", "END")...)
+	s := open(t, loggedIn("", join(listOf("1", "2", "3", "4", "5"), bye)...)...)
 	boxes, err := s.Mailboxes(t.Context())
 	if len(boxes) != 1 || boxes[0].Path != migrate.Inbox || err != nil {
 		t.Errorf("mailboxes: %v, %v", boxes, err)

@@ -30,6 +30,11 @@ func checkAuth(cfg *wire.Config) error {
 // sendable tells whether text can stand in a command: anything that ended the line would begin another command.
 func sendable(text string) bool { return !strings.ContainsAny(text, "\r\n\x00") }
 
+// isASCII tells whether text is in no doubt about its encoding; USER knows of none.
+func isASCII(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r >= 0x80 }) < 0
+}
+
 // password gives the secret, and remembers it as one.
 func (s *Session) password(ctx context.Context) (string, error) {
 	if s.secret == nil {
@@ -49,8 +54,9 @@ func (s *Session) password(ctx context.Context) (string, error) {
 }
 
 // login gets in by the strongest way that both sides know. APOP is taken by itself only where the password would go in
-// clear otherwise: its digest is too weak to better TLS (CVE-2007-1558). There is one try: a second refusal may lock
-// the account.
+// clear otherwise: its digest is too weak to better TLS (CVE-2007-1558). Where only the password itself would do, USER
+// and PASS are rather taken than PLAIN if they can go together: that saves two round trips. There is one try: a second
+// refusal may lock the account.
 func (s *Session) login(ctx context.Context) error {
 	switch strings.ToLower(s.cfg.Auth) {
 	case "apop":
@@ -60,8 +66,12 @@ func (s *Session) login(ctx context.Context) error {
 	}
 	offered := s.capabilities["SASL"]
 	instead := s.userPass
-	if s.isAuto() && s.stamp != "" && s.cfg.Authzid == "" && !s.conn.Secure() {
+	switch {
+	case !s.isAuto() || s.cfg.Authzid != "":
+	case s.stamp != "" && !s.conn.Secure():
 		offered, instead = hashed(offered), s.apop
+	case s.can("USER") && s.can("PIPELINING") && len(hashed(offered)) == 0 && isASCII(s.cfg.User):
+		return s.userPass(ctx)
 	}
 	name, client, err := s.cfg.SASL(ctx, s.conn.Secure(), offered)
 	switch {
@@ -70,7 +80,23 @@ func (s *Session) login(ctx context.Context) error {
 	case name == "":
 		return instead(ctx)
 	}
+	if err := s.unicode(); err != nil {
+		return err
+	}
 	return s.sasl(name, client)
+}
+
+// unicode asks for mail as it is (RFC 6856, section 2.1, which has it before the log-in): without it Courier wraps
+// messages with raw UTF-8 headers in others of its own making. A server that refuses it after all gives what it gives.
+func (s *Session) unicode() error {
+	if !s.can("UTF8") {
+		return nil
+	}
+	_, err := s.command("UTF8")
+	if isRefusal(err) {
+		return nil
+	}
+	return err
 }
 
 func (s *Session) isAuto() bool { return s.cfg.Auth == "" || strings.EqualFold(s.cfg.Auth, "auto") }
@@ -96,6 +122,18 @@ func (s *Session) userPass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.can("PIPELINING") {
+		lines := []string{"USER " + s.cfg.User, "PASS " + password}
+		if s.can("UTF8") {
+			lines = append([]string{"UTF8"}, lines...)
+		}
+		if err := s.say(lines...); err != nil {
+			return err
+		}
+	}
+	if err := s.unicode(); err != nil {
+		return err
+	}
 	if _, err := s.refusable(migrate.Auth, "USER", s.cfg.User); err != nil {
 		return err
 	}
@@ -115,6 +153,9 @@ func (s *Session) apop(ctx context.Context) error {
 	digest := md5.Sum([]byte(s.stamp + password))
 	proof := hex.EncodeToString(digest[:])
 	s.conn.hide = append(s.conn.hide, proof) // the password can be guessed from it at leisure
+	if err := s.unicode(); err != nil {
+		return err
+	}
 	_, err = s.refusable(migrate.Auth, "APOP", s.cfg.User, proof)
 	return err
 }

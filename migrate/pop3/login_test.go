@@ -47,6 +47,15 @@ func TestLogin(t *testing.T) {
 		"APOP in clear rather than the password": {"auto", "", []string{
 			"S: +OK POP3 server ready <1896.697170952@example.org>", inCapa, capa("SASL PLAIN LOGIN"),
 			"C: APOP me a5c2ca3ee9bfeb6566fd90dc8b8d9386", "S: +OK", inCapa, outCapa}},
+		"USER and PASS in one flight": {"auto", "", []string{
+			"S: +OK", inCapa, capa("USER", "PIPELINING", "UIDL", "SASL PLAIN LOGIN"), "C: USER me", "C: PASS secret", "s: +OK\r\n+OK\r\n"}},
+		"UTF8, USER and PASS in one flight": {"user", "", []string{
+			"S: +OK", inCapa, capa("PIPELINING", "UTF8"), "C: UTF8", "C: USER me", "C: PASS secret", "s: -ERR\r\n+OK\r\n+OK\r\n", inCapa, outCapa}},
+		"UTF8 before AUTH": {"plain", "", []string{
+			"S: +OK", inCapa, capa("PIPELINING", "UIDL", "USER", "UTF8", "SASL PLAIN"), "C: UTF8", "S: +OK", "C: AUTH PLAIN", "S: + ", "C: " + b64("\x00me\x00secret"), "S: +OK"}},
+		"a better way than the password, though that would be quicker": {"auto", "", []string{
+			"S: +OK", inCapa, capa("PIPELINING", "UIDL", "USER", "SASL PLAIN CRAM-MD5"), "C: AUTH CRAM-MD5", "S: + " + b64("<1@example.org>"),
+			"C: " + b64("me fede8acebc446f2cbc9a7f274d009f92"), "S: +OK"}},
 		"PLAIN": {"auto", "", []string{
 			"S: +OK", inCapa, capa("sasl LOGIN PLAIN"), "C: AUTH PLAIN", "S: + ", "C: " + b64("\x00me\x00secret"), "S: +OK", inCapa, outCapa}},
 		"PLAIN with a bare plus": {"plain", "", []string{
@@ -139,9 +148,11 @@ func TestLoginRefused(t *testing.T) {
 		kind   migrate.Kind
 		words  string
 	}{
-		"password":                {with("S: +OK", "C: PASS secret", "S: -ERR no way"), migrate.Auth, "PASS: -ERR no way"},
-		"password, AUTH":          {with("S: +OK", "C: PASS secret", "S: -ERR [AUTH] no"), migrate.Auth, "PASS: -ERR [AUTH] no"},
-		"user":                    {with("S: -ERR sorry"), migrate.Auth, "USER: -ERR sorry"},
+		"password":       {with("S: +OK", "C: PASS secret", "S: -ERR no way"), migrate.Auth, "PASS: -ERR no way"},
+		"password, AUTH": {with("S: +OK", "C: PASS secret", "S: -ERR [AUTH] no"), migrate.Auth, "PASS: -ERR [AUTH] no"},
+		"user":           {with("S: -ERR sorry"), migrate.Auth, "USER: -ERR sorry"},
+		"user, in one flight": {[]string{"S: +OK", inCapa, capa("USER", "PIPELINING"), "C: USER me", "C: PASS secret", "S: -ERR sorry", "S: -ERR whose?", "END"},
+			migrate.Auth, "USER: -ERR sorry"},
 		"in use":                  {with("S: +OK", "C: PASS secret", "S: -ERR [in-use] locked"), migrate.Unavailable, "[IN-USE] locked"},
 		"login delay":             {with("S: +OK", "C: PASS secret", "S: -ERR [LOGIN-DELAY] slow"), migrate.Unavailable, "[LOGIN-DELAY]"},
 		"temporary":               {with("S: +OK", "C: PASS secret", "S: -ERR [SYS/TEMP] disk"), migrate.Unavailable, "[SYS/TEMP]"},

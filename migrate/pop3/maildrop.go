@@ -44,9 +44,11 @@ func newMaildrop(sizes []int64, uidls []string) *maildrop {
 	return d
 }
 
+const longestUIDL = 70
+
 // usable tells whether a UIDL is one: 1 to 70 octets from 0x21 to 0x7E (RFC 1939, section 7).
 func usable(uidl string) bool {
-	return len(uidl) >= 1 && len(uidl) <= 70 && strings.IndexFunc(uidl, func(r rune) bool { return r < 0x21 || r > 0x7e }) < 0
+	return len(uidl) >= 1 && len(uidl) <= longestUIDL && strings.IndexFunc(uidl, func(r rune) bool { return r < 0x21 || r > 0x7e }) < 0
 }
 
 // dropDoubles takes the name from all messages that share it: which is which may be told otherwise next time.

@@ -93,7 +93,7 @@ func (s *server) hear() (string, error) {
 }
 
 // play follows a script. "C: x" wants the line x, "S: x" says it with CRLF, "s: x" says it as a Go string without,
-// "TLS" does the server's part of a handshake, "END" wants the client to hang up.
+// "TLS" does the server's part of a handshake, "END" wants the client to hang up, "SILENCE" listens until it does.
 func (s *server) play(script ...string) error {
 	for _, step := range script {
 		switch {
@@ -112,6 +112,8 @@ func (s *server) play(script ...string) error {
 				return err
 			}
 			s.Conn, s.in = secure, bufio.NewReader(secure)
+		case step == "SILENCE":
+			io.Copy(io.Discard, s.in)
 		case step == "END":
 			if line, err := s.hear(); err == nil {
 				return fmt.Errorf("want the end, got %q", line)
@@ -123,13 +125,17 @@ func (s *server) play(script ...string) error {
 	return nil
 }
 
-// loggedIn begins a script: log-in, and CAPA with what is given.
+// loggedIn begins a script: log-in, and CAPA with what is given, again behind it where that is not all that is needed.
 func loggedIn(capabilities string, more ...string) []string {
 	capa := "s: +OK\r\n" + strings.ReplaceAll(capabilities, " ", "\r\n") + "\r\n.\r\n"
 	if capabilities == "" {
 		capa = "s: +OK\r\n.\r\n"
 	}
-	return append([]string{"S: +OK ready", "C: CAPA", capa, "C: USER me", "S: +OK", "C: PASS secret", "S: +OK", "C: CAPA", capa}, more...)
+	script := []string{"S: +OK ready", "C: CAPA", capa, "C: USER me", "S: +OK", "C: PASS secret", "S: +OK"}
+	if !strings.Contains(capabilities, "PIPELINING") || !strings.Contains(capabilities, "UIDL") {
+		script = append(script, "C: CAPA", capa)
+	}
+	return append(script, more...)
 }
 
 // open opens a session on a script, and closes it when the test ends.

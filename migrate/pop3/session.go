@@ -3,6 +3,7 @@ package pop3
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	gopop3 "github.com/knadh/go-pop3"
@@ -30,9 +31,10 @@ type Session struct {
 	drop  *maildrop // what was listed; nil before
 	cache cache
 
-	lane    *lane // whose turn it is
-	pending int   // commands of the lane that were sent and whose status is not read
-	current *body // that may not be read to its end
+	ahead   []string // commands that were sent before their turn, and are not answered
+	lane    *lane    // whose turn it is
+	pending int      // commands of the lane that were sent and whose status is not read
+	current *body    // that may not be read to its end
 	closed  bool
 }
 
@@ -53,8 +55,8 @@ func (s *Session) Mailboxes(ctx context.Context) ([]migrate.Mailbox, error) {
 // Flagless tells that POP3 knows no flags.
 func (s *Session) Flagless() {}
 
-// Status tells how many messages INBOX holds (STAT: RFC 1939, section 5); POP3 has no more to tell. Any other mailbox
-// does not exist.
+// Status tells how many messages INBOX holds; POP3 has no more to tell. Any other mailbox does not exist. A Session that
+// has not listed yet does so: it will be asked to next, and one flight of commands brings all.
 func (s *Session) Status(ctx context.Context, mbox migrate.Path) (migrate.Status, error) {
 	if err := s.alive(ctx); err != nil {
 		return migrate.Status{}, err
@@ -62,10 +64,11 @@ func (s *Session) Status(ctx context.Context, mbox migrate.Path) (migrate.Status
 	if mbox != migrate.Inbox {
 		return migrate.Status{}, nil
 	}
-	stop := s.conn.Watch(ctx)
-	defer stop()
-	count, err := s.stat()
-	return migrate.Status{Messages: int64(count)}, err
+	drop, err := s.listed(ctx, mbox)
+	if err != nil {
+		return migrate.Status{}, err
+	}
+	return migrate.Status{Messages: int64(drop.count())}, nil
 }
 
 // Close says QUIT, which with nothing deleted changes nothing, and hangs up. When answers are still under way it hangs
@@ -102,47 +105,59 @@ func (s *Session) command(verb string, args ...string) (string, error) {
 	return s.refusable(migrate.Failed, verb, args...)
 }
 
-// refusable is a command whose -ERR without a code means an error of kind.
+// refusable is a command whose -ERR without a code means an error of kind. One that was sent ahead is only read.
 func (s *Session) refusable(kind migrate.Kind, verb string, args ...string) (string, error) {
-	if err := s.settle(); err != nil {
+	line := strings.Join(append([]string{verb}, args...), " ")
+	if len(s.ahead) == 0 || s.ahead[0] != line {
+		if err := s.say(line); err != nil {
+			return "", err
+		}
+	}
+	s.ahead = s.ahead[1:]
+	s.conn.SetBusy(true)
+	defer s.rest()
+	answer, err := s.conn.readLine()
+	if err != nil {
 		return "", err
 	}
-	if s.conn.in.Buffered() > 0 {
-		return "", s.conn.failed(fmt.Errorf("the server spoke unasked before %s", verb)) // else every answer would be taken for another's
-	}
-	words := make([]any, len(args))
-	for i, arg := range args {
-		if !sendable(arg) {
-			return "", migrate.Errorf(migrate.Misuse, "%s: a line end or NUL cannot be sent", verb)
-		}
-		words[i] = arg
-	}
-	s.conn.SetBusy(true)
-	defer s.conn.SetBusy(false)
-	s.conn.last = s.conn.last[:0]
-	_, err := s.client.Cmd(verb, false, words...)
-	if broken := s.conn.Err(); broken != nil {
-		return "", broken
-	}
-	if len(s.conn.last) == 0 { // nothing was read, and nothing broke: not a thing a connection does
-		return "", s.conn.failed(fmt.Errorf("%s: %w", verb, err))
-	}
-	// go-pop3's own verdict takes an empty line for +OK and knows no codes.
-	text, refusal, err := s.conn.judge(verb, s.conn.last)
+	text, refusal, err := s.conn.judge(verb, answer)
 	if refusal != nil {
 		return "", s.refused(refusal, kind)
 	}
 	return text, err
 }
 
-// list sends a command that is answered by lines (RFC 1939, section 3), and gives each to take: without line end and
-// stuffed dot, at most limit of them. go-pop3 would keep them all.
-func (s *Session) list(verb string, limit int, take func(line string)) error {
+// say sends commands together, once all before them is read to its end. Each answer is then read by command, in the same
+// order; settle reads those that nobody asks for, as the answers of several lines that LIST and UIDL have.
+func (s *Session) say(lines ...string) error {
+	for _, line := range lines {
+		if verb, _, _ := strings.Cut(line, " "); !sendable(line) {
+			return migrate.Errorf(migrate.Misuse, "%s: a line end or NUL cannot be sent", verb)
+		}
+	}
+	if err := s.settle(); err != nil {
+		return err
+	}
+	if s.conn.in.Buffered() > 0 {
+		verb, _, _ := strings.Cut(lines[0], " ")
+		return s.conn.failed(fmt.Errorf("the server spoke unasked before %s", verb)) // else every answer would be taken for another's
+	}
+	s.conn.SetBusy(true)
+	if err := s.client.Send(strings.Join(lines, "\r\n")); err != nil {
+		return s.conn.failed(err)
+	}
+	s.ahead = lines
+	return nil
+}
+
+// list sends a command that is answered by lines (RFC 1939, section 3), and gives each to take, until the next:
+// without line end and stuffed dot, at most limit of them. go-pop3 would keep them all.
+func (s *Session) list(verb string, limit int, take func(line []byte)) error {
 	if _, err := s.command(verb); err != nil {
 		return err
 	}
 	s.conn.SetBusy(true)
-	defer s.conn.SetBusy(false)
+	defer s.rest()
 	for range limit {
 		line, err := s.conn.readLine()
 		if err != nil {
@@ -154,7 +169,7 @@ func (s *Session) list(verb string, limit int, take func(line string)) error {
 				return nil
 			}
 		}
-		take(string(line))
+		take(line)
 	}
 	return s.conn.failed(fmt.Errorf("%s: more than %d lines", verb, limit))
 }
