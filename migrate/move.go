@@ -160,6 +160,7 @@ func (l *lane) pass(ctx context.Context, d *destination, g *group, messages []Me
 	if l.Options.DryRun {
 		for _, m := range fresh {
 			l.settle(g.work, Event{Message: m, Outcome: Copied})
+			settled = append(settled, m.Key)
 		}
 		return settled, nil, nil
 	}

@@ -142,7 +142,7 @@ func TestRunIntoAMailboxThatHoldsSome(t *testing.T) {
 	to.Put("INBOX", migrate.Message{}, []byte("Subject: own\r\n\r\nof the destination\r\n"))
 	to.Put("INBOX", migrate.Message{}, []byte("Subject: 9\r\n\r\nbody in INBOX\r\n")) // same size, other octets
 	summary := mustRun(t, job(from, to, &memory.Ledger{}))
-	if summary.Copied != 14 || summary.Present != 1 {
+	if summary.Copied != 14 || summary.Present != 1 || summary.Messages != 15 {
 		t.Errorf("%+v", summary)
 	}
 	if got := len(to.Messages("INBOX")); got != 7 {
@@ -285,14 +285,14 @@ func TestDryRunWritesNothing(t *testing.T) {
 	j := job(from, to, ledger)
 	j.Options.DryRun = true
 	summary := mustRun(t, j)
-	if summary.Copied != 14 || summary.Present != 1 {
+	if summary.Copied != 14 || summary.Present != 1 || summary.Messages != 15 {
 		t.Errorf("%+v", summary)
 	}
 	if diff := cmp.Diff(before, contents(to)); diff != "" {
 		t.Error(diff)
 	}
 	j.OpenSink, j.Ledger = nil, nil
-	if summary := mustRun(t, j); summary.Copied != 15 {
+	if summary := mustRun(t, j); summary.Copied != 15 || summary.Messages != 15 {
 		t.Errorf("into nothing: %+v", summary)
 	}
 }
