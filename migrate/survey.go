@@ -17,12 +17,13 @@ type survey struct {
 	*work
 	create bool // the destination lacks the mailbox
 
-	begun   bool
-	changes *Status // listing these is enough: what happened since then; nil for all
-	known   int64   // messages that had arrived when the listing began, and were there when they were last listed
-	arrived int64   // of them listed
-	listed  keySet  // a listing that was cut off goes on with what is not among it
-	gone    []Change
+	begun    bool
+	changes  *Status // listing these is enough: what happened since then; nil for all
+	known    int64   // messages that had arrived when the listing began, and were there when they were last listed
+	arrived  int64   // of them listed
+	listed   keySet  // a listing that was cut off goes on with what is not among it
+	validity *uint32 // of what was listed
+	gone     []Change
 
 	fresh []Message  // to be moved, not handed out yet
 	flags []flagWork // to be set, not handed out yet
@@ -128,7 +129,9 @@ func (s *survey) list(ctx context.Context, source Source) error {
 		if resumed && s.listed.has(m.Key) {
 			continue
 		}
-		if m.Key.UID != 0 && s.before.UIDValidity != 0 && m.Key.Validity != s.before.UIDValidity {
+		if s.validity == nil {
+			s.validity = &m.Key.Validity
+		} else if *s.validity != m.Key.Validity {
 			return ErrRenumbered
 		}
 		if batch = append(batch, m); len(batch) == cap(batch) {
