@@ -12,6 +12,12 @@ SERVERS := dovecot,cyrus,courier
 FUZZTIME := 30s
 KILLS := 200
 SEED :=
+BENCH := medium
+BENCHDIR :=
+BENCHTIME := 200ms
+COUNT := 1
+BENCHSTAT_VERSION := v0.0.0-20260908200009-22c9c6c9d4da
+BENCHSTAT := $(CACHE)/benchstat-$(BENCHSTAT_VERSION)/benchstat
 
 # The version is stamped below, from git describe; go's own stamp fails where the checkout belongs to somebody else.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
@@ -67,8 +73,23 @@ demo: build ## show a backup and a restore between servers in memory
 	go run ./migrate/testserver/demo bin/postcask
 
 .PHONY: bench
-bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+bench: build servers ## measure postcask beside the limits and its peers, into docs/benchmarks.md; BENCH=full for all; BENCHDIR
+	go run ./migrate/testserver/bench -scale $(BENCH) $(if $(BENCHDIR),-dir $(BENCHDIR)) -o docs/benchmarks.md
+	@$(MAKE) --no-print-directory gobench
+
+.PHONY: gobench
+gobench: ## the benchmarks of the code; the output is kept for compare. COUNT=6 for a fair comparison
+	@mkdir -p $(CACHE)/bench
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) -timeout 60m ./... | tee $(CACHE)/bench/$(VERSION).txt
+	@echo "kept as $(CACHE)/bench/$(VERSION).txt"
+
+.PHONY: compare
+compare: $(BENCHSTAT) ## compare the benchmarks of two commits: OLD=… as git describe tells it, NEW=… (this one)
+	@ls -1 $(CACHE)/bench; test -n "$(OLD)" || { echo "OLD=one of these"; exit 1; }
+	$(BENCHSTAT) $(CACHE)/bench/$(OLD).txt $(CACHE)/bench/$(or $(NEW),$(VERSION)).txt
+
+$(BENCHSTAT):
+	GOBIN=$(@D) go install golang.org/x/perf/cmd/benchstat@$(BENCHSTAT_VERSION)
 
 .PHONY: fuzz
 fuzz: ## run each fuzz test for FUZZTIME
