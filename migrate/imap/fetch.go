@@ -73,15 +73,26 @@ func (s *Session) fetch(ctx context.Context, mbox migrate.Path, messages []migra
 // fetchSame fetches messages of one UIDVALIDITY. more is false when the caller has had enough.
 func (s *Session) fetchSame(ctx context.Context, mbox migrate.Path, messages []migrate.Message, item string,
 	yield func(migrate.Fetched, error) bool) (more bool, err error) {
-	newest := slices.MaxFunc(messages, func(a, b migrate.Message) int { return cmp.Compare(a.Key.UID, b.Key.UID) })
-	if err := s.verify(ctx, mbox, newest.Key.Validity, newest.Key.UID); err != nil {
+	if err := s.ready(ctx); err != nil {
 		return false, err
 	}
-	run := &fetchRun{s: s, item: item, yield: yield, messages: messages,
+	newest := slices.MaxFunc(messages, func(a, b migrate.Message) int { return cmp.Compare(a.Key.UID, b.Key.UID) })
+	run := &fetchRun{s: s, validity: newest.Key.Validity, item: item, yield: yield, messages: messages,
 		byUID: make(map[uint32]int, len(messages)), done: make([]bool, len(messages)), uids: map[uint32]uint32{}}
+	if s.isOpen(mbox, newest.Key.UID) {
+		if err := run.check(); err != nil {
+			return false, at(mbox, err)
+		}
+	} else {
+		command, err := s.openCommand(ctx, mbox)
+		if err != nil {
+			return false, err
+		}
+		run.queue = append(run.queue, &fetchCommand{line: command, opens: true})
+	}
 	run.plan()
 	defer s.conn.Watch(ctx)()
-	if err := run.loop(); err != nil && !run.stopped { // who has had enough is told nothing more
+	if err := run.loop(); err != nil {
 		return false, at(mbox, err)
 	}
 	return !run.stopped, nil
@@ -90,6 +101,7 @@ func (s *Session) fetchSame(ctx context.Context, mbox migrate.Path, messages []m
 // A fetchRun is one Fetch under way.
 type fetchRun struct {
 	s        *Session
+	validity uint32 // of the messages
 	item     string
 	yield    func(migrate.Fetched, error) bool
 	messages []migrate.Message
@@ -103,10 +115,11 @@ type fetchRun struct {
 	stopped  bool
 }
 
-// A fetchCommand is one UID FETCH.
+// A fetchCommand is one UID FETCH, or the command that opens the mailbox for them.
 type fetchCommand struct {
+	line   string
 	tag    string
-	set    string
+	opens  bool
 	wanted []int // indexes of messages
 	single bool
 	shown  bool // single: the message was spoken of, though not given
@@ -137,36 +150,45 @@ func (r *fetchRun) plan() {
 			set.add(m.Key.UID)
 			n++
 		}
-		r.queue = append(r.queue, &fetchCommand{set: set.String(), wanted: order[:n:n], single: n == 1})
+		r.ask(set.String(), order[:n:n])
 		order = order[n:]
 	}
 }
 
-// loop sends and reads until all is answered.
-func (r *fetchRun) loop() error {
-	for len(r.queue) > 0 || len(r.pending) > 0 {
-		if err := r.sendSome(); err != nil {
-			return err
+// ask queues a command for the messages wanted, whose UIDs are set.
+func (r *fetchRun) ask(set string, wanted []int) {
+	r.queue = append(r.queue, &fetchCommand{line: "UID FETCH " + set + " (UID " + r.item + ")", wanted: wanted, single: len(wanted) == 1})
+}
+
+// loop sends and reads until all is answered. What comes after an end before that is read later, see settle.
+func (r *fetchRun) loop() (err error) {
+	for err == nil && !r.stopped && (len(r.queue) > 0 || len(r.pending) > 0) {
+		if err = r.sendSome(); err == nil {
+			err = r.hear()
 		}
-		if err := r.hear(); err != nil {
-			return err
+	}
+	if r.stopped || err != nil {
+		r.stopped, r.queue, r.yield = true, nil, nil
+		if len(r.pending) > 0 {
+			r.s.left = r
 		}
-		if r.stopped {
-			r.queue, r.yield = nil, nil
-			if len(r.pending) > 0 {
-				r.s.left = r
-			}
-			return nil
-		}
+	}
+	return err
+}
+
+// check tells whether the open mailbox is the one that the messages were listed in.
+func (r *fetchRun) check() error {
+	if r.s.view.validity != r.validity {
+		return errRenumbered
 	}
 	return nil
 }
 
-// sendSome keeps the server busy.
+// sendSome keeps the server busy. The first commands go out with the one that opens the mailbox: if that is refused, so are they.
 func (r *fetchRun) sendSome() error {
+	var lines strings.Builder
 	for len(r.queue) > 0 {
 		next := r.queue[0]
-		line := "UID FETCH " + next.set + " (UID " + r.item + ")"
 		most := inFlight
 		if next.single {
 			most = singlesAtOnce
@@ -174,18 +196,19 @@ func (r *fetchRun) sendSome() error {
 				most = 1
 			}
 		}
-		if len(r.pending) >= most || len(r.pending) > 0 && r.octets+len(line) > inFlightOctets {
-			return nil
+		if len(r.pending) >= most || len(r.pending) > 0 && r.octets+len(next.line) > inFlightOctets {
+			break
 		}
 		next.tag = r.s.newTag()
-		r.s.conn.Trace("C", next.tag+" "+line)
-		if err := r.s.send(next.tag + " " + line + "\r\n"); err != nil {
-			return err
-		}
-		r.octets += len(line)
+		r.s.conn.Trace("C", next.tag+" "+next.line)
+		lines.WriteString(next.tag + " " + next.line + "\r\n")
+		r.octets += len(next.line)
 		r.queue, r.pending = r.queue[1:], append(r.pending, next)
 	}
-	return nil
+	if lines.Len() == 0 {
+		return nil
+	}
+	return r.s.send(lines.String())
 }
 
 // hear reads one response and acts on it.
@@ -203,8 +226,10 @@ func (r *fetchRun) hear() error {
 	for i, c := range r.pending {
 		if c.tag == resp.tag {
 			r.pending = slices.Delete(r.pending, i, i+1)
-			r.octets -= len(c.set) + len(r.item) + len("UID FETCH  (UID )")
-			r.s.learnCode(resp.status)
+			r.octets -= len(c.line)
+			if err := r.s.learnVerdict(resp); err != nil {
+				return err
+			}
 			return r.close(c, resp.status)
 		}
 	}
@@ -216,6 +241,15 @@ var errNoBody = errors.New("the server tells of this message and does not give i
 // close settles what a command was to bring and has not brought: members of a group are asked for alone; one that was
 // asked for alone is gone if the server says OK, else unreadable, in the server's words.
 func (r *fetchRun) close(c *fetchCommand, st status) error {
+	if c.opens && r.stopped {
+		return nil
+	}
+	if c.opens && !st.ok() {
+		return st.refusal("open mailbox")
+	}
+	if c.opens {
+		return r.check()
+	}
 	if err := st.plea(); err != nil {
 		return r.s.broken(err) // it is no message's fault, and asking for each would be the worst answer
 	}
@@ -224,12 +258,11 @@ func (r *fetchRun) close(c *fetchCommand, st status) error {
 			continue
 		}
 		if !c.single {
-			uid := r.messages[i].Key.UID
-			r.queue = append(r.queue, &fetchCommand{set: strconv.FormatUint(uint64(uid), 10), wanted: []int{i}, single: true})
+			r.ask(strconv.FormatUint(uint64(r.messages[i].Key.UID), 10), []int{i})
 			continue
 		}
 		if c.unsure {
-			r.queue = append(r.queue, &fetchCommand{set: c.set, wanted: c.wanted, single: true})
+			r.queue = append(r.queue, &fetchCommand{line: c.line, wanted: c.wanted, single: true})
 			continue
 		}
 		r.done[i] = true

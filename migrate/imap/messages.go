@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	stretchSize = 2000 // messages that are listed at once
-	untoldLimit = 100  // messages of a stretch that the server need not tell of
+	stretchSize = 2000   // messages that are listed at once, to begin with
+	stretchMost = 16_000 // and at most: each stretch costs a round trip
+	untoldLimit = 100    // messages of a stretch that the server need not tell of
 	allItems    = "(UID FLAGS INTERNALDATE RFC822.SIZE)"
 )
 
@@ -28,14 +29,25 @@ func (s *Session) Messages(ctx context.Context, mbox migrate.Path) iter.Seq2[mig
 }
 
 func (s *Session) walk(ctx context.Context, mbox migrate.Path, yield func(migrate.Message, error) bool) error {
-	if err := s.open(ctx, mbox); err != nil {
+	rows, err := s.openListed(ctx, mbox)
+	if err != nil {
 		return err
 	}
 	v := s.view
-	validity, last, next := v.validity, uint32(0), uint32(1)
+	validity, last, next, most := v.validity, uint32(0), uint32(len(rows)+1), uint32(stretchSize)
 	stop := v.watch(&next)
 	defer func() { stop() }()
 	for {
+		for _, m := range tidy(rows) {
+			if m.Key.UID <= last {
+				continue // told twice
+			}
+			last = m.Key.UID
+			m.Key.Validity = validity
+			if !yield(m, nil) {
+				return nil
+			}
+		}
 		if s.view != v { // somebody has opened another mailbox, or this one anew: numbers start over
 			if err := s.verify(ctx, mbox, validity, 0); err != nil {
 				return err
@@ -52,105 +64,119 @@ func (s *Session) walk(ctx context.Context, mbox migrate.Path, yield func(migrat
 		if next > v.exists {
 			return nil
 		}
-		rows, err := s.stretch(ctx, &next)
-		if err != nil {
+		if rows, err = s.stretch(ctx, &next, most); err != nil {
 			return at(mbox, err)
 		}
-		for _, m := range rows {
-			if m.Key.UID <= last {
-				continue // told twice
-			}
-			last = m.Key.UID
-			m.Key.Validity = validity
-			if !yield(m, nil) {
-				return nil
-			}
-		}
+		most = min(2*most, stretchMost)
 	}
 }
 
-// stretch lists the messages from number *next on and moves *next behind them. A server that renumbers while it
+// openListed opens a mailbox and lists its first stretch, in one round trip where it is known how many messages there
+// are at least: of a number that is too high some servers want to hear nothing. Else the rows are none.
+func (s *Session) openListed(ctx context.Context, mbox migrate.Path) ([]migrate.Message, error) {
+	p := newPage(1, 0)
+	var commands []string
+	if state := s.last; state.path == mbox && state.Messages > 0 {
+		p = newPage(1, uint32(min(state.Messages, stretchSize)))
+		commands = append(commands, fmt.Sprintf("FETCH 1:%d %s", len(p.rows), allItems))
+	}
+	if _, err := s.openWith(ctx, mbox, commands, func(resp *response) error { return p.read(s.in, resp) }); err != nil {
+		return nil, err
+	}
+	if s.view.expunged > 0 || int64(s.view.exists) < int64(len(p.rows)) {
+		return nil, nil // the numbers were not those that were meant
+	}
+	return p.rows, at(mbox, s.complete(ctx, p))
+}
+
+// stretch lists at most so many messages from number *next on and moves *next behind them. A server that renumbers while it
 // answers, which it must not (RFC 9051, section 7.5.1), is asked again: its numbers would mean two messages each.
-func (s *Session) stretch(ctx context.Context, next *uint32) ([]migrate.Message, error) {
+func (s *Session) stretch(ctx context.Context, next *uint32, most uint32) ([]migrate.Message, error) {
 	v := s.view
 	for range 5 {
 		before, from := v.expunged, *next
-		to := min(v.exists, from+stretchSize-1)
-		if from > to {
+		if from > v.exists {
 			return nil, nil
 		}
-		rows, err := s.rows(ctx, from, to)
-		if err != nil {
+		to := from + min(v.exists-from, most-1)
+		p := newPage(from, to-from+1)
+		if _, err := s.fetchPage(ctx, p, fmt.Sprintf("FETCH %d:%d %s", from, to, allItems)); err != nil {
+			return nil, err
+		}
+		if err := s.complete(ctx, p); err != nil {
 			return nil, err
 		}
 		if v.expunged == before {
 			*next = to + 1
-			return rows, nil
+			return p.rows, nil
 		}
 	}
 	return nil, migrate.Errorf(migrate.Unavailable, "the mailbox loses messages faster than it can be listed")
 }
 
-// rows reads one stretch of the listing, sorted by UID. Messages of which the answer tells no UID are asked for once more, one by
-// one and for less and less: a date that a server cannot tell must not hide a message.
-func (s *Session) rows(ctx context.Context, from, to uint32) ([]migrate.Message, error) {
-	got := make(map[uint32]migrate.Message, to-from+1)
-	st, err := s.fetchRows(ctx, fmt.Sprintf("FETCH %d:%d %s", from, to, allItems), got)
-	if err != nil {
-		return nil, err
+// A page is the rows of consecutive message numbers, as far as they were told.
+type page struct {
+	from uint32
+	rows []migrate.Message // of from, from+1, and so on; without a UID where it was not told
+}
+
+func newPage(from, count uint32) *page {
+	p := &page{from: from, rows: make([]migrate.Message, count)}
+	for i := range p.rows {
+		p.rows[i].Size = -1
 	}
+	return p
+}
+
+// read takes a FETCH response; what is told of other messages' flags meanwhile is passed by.
+func (p *page) read(in *reader, resp *response) error {
+	if resp.word != "FETCH" || resp.number < p.from || uint64(resp.number) >= uint64(p.from)+uint64(len(p.rows)) {
+		return nil
+	}
+	return readItems(in, &p.rows[resp.number-p.from])
+}
+
+func (s *Session) fetchPage(ctx context.Context, p *page, command string) (status, error) {
+	return s.exchange(ctx, command, func(resp *response) error { return p.read(s.in, resp) })
+}
+
+// complete asks once more for messages of which no UID was told, one by one and for less and less: a date that a server
+// cannot tell must not hide a message.
+func (s *Session) complete(ctx context.Context, p *page) error {
 	untold := 0
-	for number := from; number <= to; number++ {
-		if got[number].Key.UID != 0 {
+	for i := range p.rows {
+		m, number := &p.rows[i], p.from+uint32(i)
+		if m.Key.UID != 0 {
 			continue
 		}
+		var st status
 		for _, items := range []string{allItems, "(UID FLAGS RFC822.SIZE)", "(UID)"} {
-			if st, err = s.fetchRows(ctx, fmt.Sprintf("FETCH %d %s", number, items), got); err != nil {
-				return nil, err
+			var err error
+			if st, err = s.fetchPage(ctx, p, fmt.Sprintf("FETCH %d %s", number, items)); err != nil {
+				return err
 			}
 			if st.ok() {
 				break
 			}
 		}
 		gone := st.code == "EXPUNGEISSUED" || number > s.view.exists
-		if !st.ok() && !gone && got[number].Key.UID == 0 {
-			return nil, st.refusal(fmt.Sprintf("list message number %d", number))
+		if !st.ok() && !gone && m.Key.UID == 0 {
+			return st.refusal(fmt.Sprintf("list message number %d", number))
 		}
-		if got[number].Key.UID == 0 && !gone {
+		if m.Key.UID == 0 && !gone {
 			if untold++; untold > untoldLimit {
-				return nil, migrate.Errorf(migrate.Unavailable, "the server tells of %d messages and does not list them", s.view.exists)
+				return migrate.Errorf(migrate.Unavailable, "the server tells of %d messages and does not list them", s.view.exists)
 			}
 		}
 	}
-	rows := make([]migrate.Message, 0, len(got))
-	for number, m := range got {
-		if m.Key.UID != 0 && number >= from && number <= to { // not what is told of others' flags meanwhile
-			rows = append(rows, m)
-		}
-	}
-	slices.SortFunc(rows, func(a, b migrate.Message) int { return cmp.Compare(a.Key.UID, b.Key.UID) })
-	return slices.CompactFunc(rows, func(a, b migrate.Message) bool { return a.Key.UID == b.Key.UID }), nil
+	return nil
 }
 
-// fetchRows runs one FETCH and merges what it tells into got, by sequence number.
-func (s *Session) fetchRows(ctx context.Context, command string, got map[uint32]migrate.Message) (status, error) {
-	return s.exchange(ctx, command, func(resp *response) error {
-		if resp.word != "FETCH" {
-			return nil
-		}
-		m, known := got[resp.number]
-		if !known {
-			if len(got) > 4*stretchSize {
-				return fmt.Errorf("the server tells of messages that nobody asked for")
-			}
-			m.Size = -1
-		}
-		if err := readItems(s.in, &m); err != nil {
-			return err
-		}
-		got[resp.number] = m
-		return nil
-	})
+// tidy gives the rows that have a UID, in the order of UIDs.
+func tidy(rows []migrate.Message) []migrate.Message {
+	rows = slices.DeleteFunc(rows, func(m migrate.Message) bool { return m.Key.UID == 0 })
+	slices.SortFunc(rows, func(a, b migrate.Message) int { return cmp.Compare(a.Key.UID, b.Key.UID) })
+	return rows
 }
 
 // readItems reads the items of a FETCH response into m (RFC 9051, section 7.5.2), in any order; others are passed by.
@@ -206,13 +232,13 @@ func (s *Session) placeAfter(ctx context.Context, last uint32) (uint32, error) {
 		middle := low + (high-low)/2
 		number := middle
 		unwatch := s.view.watch(&number)
-		got := map[uint32]migrate.Message{}
-		st, err := s.fetchRows(ctx, fmt.Sprintf("FETCH %d (UID)", middle), got)
+		p := newPage(middle, 1)
+		st, err := s.fetchPage(ctx, p, fmt.Sprintf("FETCH %d (UID)", middle))
 		unwatch()
 		if err != nil {
 			return 0, err
 		}
-		uid := got[middle].Key.UID
+		uid := p.rows[0].Key.UID
 		if !st.ok() || uid == 0 {
 			// Gone, though not announced yet; from here on rather walk than guess.
 			return low, nil

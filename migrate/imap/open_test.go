@@ -279,7 +279,7 @@ func TestCancelledContext(t *testing.T) {
 
 func TestStall(t *testing.T) {
 	tests := map[string]func(p *peer){
-		"in SELECT": func(p *peer) { p.expect("EXAMINE"); p.say("* 5 EXISTS") },
+		"in SELECT": func(p *peer) { p.expect("EXAMINE"); p.expect("UID FETCH"); p.say("* 5 EXISTS") },
 		"in FETCH":  func(p *peer) { p.examine("EXAMINE", 1); p.expect("UID FETCH") },
 		"in a body": func(p *peer) { p.examine("EXAMINE", 1); p.answer("UID FETCH", "* 1 FETCH (UID 5 BODY[] {100}", "abc") },
 	}

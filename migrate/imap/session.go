@@ -43,6 +43,10 @@ type Session struct {
 	order    []migrate.Path  // of mailboxes, as they were listed in this session
 	told     map[string]told // by raw name: states that nobody has asked for yet
 	oddNames bool            // STATUS names mailboxes otherwise than LIST
+	last     struct {        // what Status gave last
+		path migrate.Path
+		migrate.Status
+	}
 }
 
 func newSession(acct *Account, conn *wire.Conn, readOnly bool) *Session {
@@ -246,7 +250,7 @@ func (s *Session) learnCode(st status) {
 	}
 }
 
-var errRenumbered = migrate.Errorf(migrate.Unavailable, "the server has numbered the messages anew (UIDVALIDITY has changed); the mailbox has to be read from its beginning")
+var errRenumbered = migrate.ErrRenumbered
 
 // alive tells an error that is a refusal, which leaves the session alive, from one that ended it.
 func (s *Session) alive(err error) bool {

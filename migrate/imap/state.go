@@ -26,6 +26,14 @@ type told struct {
 // asks for the states of several mailboxes at once, with LIST where the server has LIST-STATUS (RFC 5819), and gives each
 // of them once, while it is fresh.
 func (s *Session) Status(ctx context.Context, mbox migrate.Path) (migrate.Status, error) {
+	state, err := s.state(ctx, mbox)
+	if err == nil {
+		s.last.path, s.last.Status = mbox, state
+	}
+	return state, err
+}
+
+func (s *Session) state(ctx context.Context, mbox migrate.Path) (migrate.Status, error) {
 	raw, err := s.rawOf(ctx, mbox)
 	if err != nil {
 		return migrate.Status{}, err

@@ -95,6 +95,27 @@ func (s *Session) findKeys(ctx context.Context, uploads []*upload, before uint32
 	return nil
 }
 
+// fetchRows runs one FETCH and merges what it tells into got, by sequence number.
+func (s *Session) fetchRows(ctx context.Context, command string, got map[uint32]migrate.Message) (status, error) {
+	return s.exchange(ctx, command, func(resp *response) error {
+		if resp.word != "FETCH" {
+			return nil
+		}
+		m, known := got[resp.number]
+		if !known {
+			if len(got) > 4*stretchSize {
+				return fmt.Errorf("the server tells of messages that nobody asked for")
+			}
+			m.Size = -1
+		}
+		if err := readItems(s.in, &m); err != nil {
+			return err
+		}
+		got[resp.number] = m
+		return nil
+	})
+}
+
 // SetFlags sets the flags of messages by UID STORE (RFC 9051, section 6.4.6), those together that get the same ones.
 // Keywords that the mailbox cannot keep are left away. Messages of another UIDVALIDITY are not there any more.
 func (s *Session) SetFlags(ctx context.Context, mbox migrate.Path, changes []migrate.FlagChange) error {

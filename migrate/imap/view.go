@@ -142,18 +142,23 @@ func (s *Session) openCommand(ctx context.Context, path migrate.Path) (string, e
 	return command, nil
 }
 
-// verify opens path and checks that its messages still have the UIDVALIDITY they were listed with. A mailbox that was
-// opened before the message of UID newest came is opened anew: some servers would not show it until then.
+// verify opens path and checks that its messages still have the UIDVALIDITY they were listed with.
 func (s *Session) verify(ctx context.Context, path migrate.Path, validity, newest uint32) error {
-	enter := s.enter
-	if s.view != nil && s.view.path == path && s.view.next <= newest {
-		enter = s.open
-	}
-	if err := enter(ctx, path); err != nil {
+	if !s.isOpen(path, newest) {
+		if err := s.open(ctx, path); err != nil {
+			return err
+		}
+	} else if err := s.ready(ctx); err != nil {
 		return err
 	}
 	if s.view.validity != validity {
 		return at(path, errRenumbered)
 	}
 	return nil
+}
+
+// isOpen tells whether path is the open mailbox. One that was opened before the message of UID newest came has to be
+// opened anew: some servers would not show it until then.
+func (s *Session) isOpen(path migrate.Path, newest uint32) bool {
+	return s.view != nil && s.view.path == path && s.view.next > newest
 }
