@@ -12,13 +12,14 @@ import (
 	"postcask/migrate/wire"
 )
 
-// An Account is a POP3 maildrop and the way to it.
+// An Account is a POP3 maildrop and the way to it. It may be used by several goroutines.
 type Account struct {
-	cfg wire.Config
+	cfg     wire.Config
+	endless endless
 }
 
 // New makes an Account. Nothing is contacted.
-func New(cfg wire.Config) *Account { return &Account{cfg: cfg} }
+func New(cfg wire.Config) *Account { return &Account{cfg: cfg, endless: endless{most: mostOctets}} }
 
 // Open connects and logs in. STLS (RFC 2595, section 4) is required where cfg.TLS is wire.StartTLS. Errors are of kind
 // Misuse before anything was contacted, Unsafe where TLS cannot be had or trusted, Auth where the log-in is refused,
@@ -32,7 +33,7 @@ func (a *Account) Open(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{cfg: cfg, conn: newConn(w, cfg.Log != nil)}
+	s := &Session{cfg: cfg, conn: newConn(w, cfg.Log != nil), endless: &a.endless}
 	s.cfg.Password = s.password
 	s.secret = a.cfg.Password
 	if err := s.begin(ctx); err != nil {

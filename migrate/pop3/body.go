@@ -16,13 +16,9 @@ type body struct {
 	err       error
 	octets    int64 // read so far
 	announced int64 // by LIST; -1 where not told
+	uidl      string
+	endless   *endless
 }
-
-// mostOctets is where a message is given up: no server takes one so large, and one that sends without end would fill
-// the disk. What LIST tells sets no other bound, it may lie either way.
-const mostOctets = 4 << 30
-
-func (s *Session) newBody(announced int64) *body { return &body{conn: s.conn, announced: announced} }
 
 // place says what the octet to come follows.
 type place uint8
@@ -59,8 +55,9 @@ func (b *body) Read(p []byte) (n int, err error) {
 		b.octets += int64(len(chunk))
 		b.conn.in.Discard(len(chunk))
 	}
-	if b.octets > mostOctets && b.err == nil {
-		b.err = b.broken(fmt.Errorf("a message without end: %d octets, and more come", b.octets))
+	if b.octets > b.endless.most && b.err == nil {
+		b.endless.note(b.uidl)
+		b.err = b.broken(fmt.Errorf("a message without end: %d octets have come, and more follow", b.octets))
 	}
 	if n > 0 || len(p) == 0 {
 		return n, nil

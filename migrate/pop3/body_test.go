@@ -26,7 +26,7 @@ func bodyOver(t testing.TB, r io.Reader) *body {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
-	return &body{conn: &conn{Conn: w, in: bufio.NewReaderSize(r, bufferSize)}}
+	return &body{conn: &conn{Conn: w, in: bufio.NewReaderSize(r, bufferSize)}, announced: -1, endless: &endless{most: mostOctets}}
 }
 
 func TestBody(t *testing.T) {

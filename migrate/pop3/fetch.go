@@ -48,6 +48,8 @@ func (s *Session) fetch(ctx context.Context, mbox migrate.Path, messages []migra
 			}
 			fetched := migrate.Fetched{Message: *r.message}
 			switch {
+			case r.err != nil:
+				fetched.Err = r.err
 			case r.refusal == nil && r.known != nil:
 				fetched.Body = migrate.Body{Reader: r.body, Size: int64(len(r.known))}
 			case r.refusal == nil:
@@ -91,6 +93,7 @@ func (s *Session) requests(messages []migrate.Message, whole bool) iter.Seq[requ
 			if whole { // a header is small, however large its message
 				r.octets = s.drop.message(number).Size
 				r.known, _ = s.cache.get(number)
+				r.err = s.endless.err(key.Name)
 			}
 			if !yield(r) {
 				return

@@ -27,6 +27,7 @@ type request struct {
 	number  int              // in this session
 	octets  int64            // as LIST has it
 	known   []byte           // the octets, where they are at hand: then nothing is asked
+	err     error            // why it is not asked for
 }
 
 // A reply answers a request.
@@ -116,7 +117,7 @@ func (l *lane) next() (r reply, ok bool, err error) {
 	}
 	r.request = l.queue[0]
 	l.queue = l.queue[1:]
-	if r.known != nil {
+	if r.isSettled() {
 		r.body = &turn{from: bytes.NewReader(r.known)}
 		return r, true, nil
 	}
@@ -135,7 +136,7 @@ func (l *lane) next() (r reply, ok bool, err error) {
 		r.refusal = refusal
 		return r, true, nil
 	}
-	s.current = s.newBody(r.octets)
+	s.current = s.newBody(r.request)
 	r.body = &turn{from: s.current}
 	return r, true, nil
 }
@@ -156,7 +157,7 @@ func (l *lane) fill() error {
 		if !ok {
 			break
 		}
-		if r.known == nil {
+		if !r.isSettled() {
 			if s.pending+sent > 0 && l.octets+r.weight() > windowOctets {
 				l.spare = &r
 				break
@@ -193,6 +194,18 @@ func (l *lane) pull() (r request, ok bool) {
 	r, ok = l.requests()
 	l.ended = !ok
 	return r, ok
+}
+
+// isSettled tells whether nothing has to be asked.
+func (r request) isSettled() bool { return r.known != nil || r.err != nil }
+
+// newBody makes the body that answers r.
+func (s *Session) newBody(r request) *body {
+	b := &body{conn: s.conn, announced: r.octets, endless: s.endless}
+	if r.number > 0 {
+		b.uidl = s.drop.names[r.number-1]
+	}
+	return b
 }
 
 func (r request) weight() int64 {
@@ -252,7 +265,7 @@ func (s *Session) settle() error {
 			return err
 		}
 		if refusal == nil {
-			s.current = s.newBody(-1)
+			s.current = s.newBody(request{octets: -1})
 		}
 	}
 }

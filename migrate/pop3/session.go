@@ -28,8 +28,9 @@ type Session struct {
 	capabilities map[string][]string
 	stamp        string // the greeting's, for APOP
 
-	drop  *maildrop // what was listed; nil before
-	cache cache
+	drop    *maildrop // what was listed; nil before
+	cache   cache
+	endless *endless
 
 	ahead   []string // commands that were sent before their turn, and are not answered
 	lane    *lane    // whose turn it is
