@@ -10,8 +10,31 @@ type cli struct {
 	term       *terminal
 	interrupts *interrupts
 	configFile string
+	profileDir string
+	profile    *profile // nil where none is asked for
 	// ask prompts for a password; a seam for tests.
 	ask func(ctx context.Context, prompt string) (string, error)
+}
+
+// setup makes ready what the global flags ask for.
+func (c *cli) setup() (err error) {
+	if err := c.term.setup(); err != nil {
+		return err
+	}
+	if c.profileDir != "" {
+		c.profile, err = startProfile(c.profileDir)
+	}
+	return err
+}
+
+// close ends what setup has begun.
+func (c *cli) close() {
+	if c.profile == nil {
+		return
+	}
+	if err := c.profile.stop(); err != nil {
+		c.term.warn("profile: " + err.Error())
+	}
 }
 
 // endpoint reads an argument.

@@ -91,6 +91,8 @@ type summaryLine struct {
 	migrate.Summary
 	Seconds           float64 `json:"seconds"`
 	MessagesPerSecond float64 `json:"messages_per_second"`
+
+	Times *timesJSON `json:"times,omitempty"` // with -v
 }
 
 // errorLine is the last line of a command that ended before it had anything to count.
@@ -139,6 +141,9 @@ func (r *report) eventJSON(e migrate.Event) {
 func (r *report) summaryLine(sum migrate.Summary, status int, err error, hint string) summaryLine {
 	line := summaryLine{Type: "summary", Exit: status, Command: r.command, Source: r.source, Destination: r.destination, DryRun: r.dryRun,
 		Summary: sum, Seconds: thousandths(sum.Elapsed.Seconds()), MessagesPerSecond: thousandths(perSecond(sum))}
+	if r.timing != nil {
+		line.Times = r.timing.times()
+	}
 	if err != nil {
 		line.Type, line.Message, line.Hint = "error", errorText(err), hint
 	}

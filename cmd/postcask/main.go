@@ -33,6 +33,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer, ask f
 	defer interrupts.release()
 	started := false
 	c := &cli{term: term, interrupts: interrupts, ask: ask}
+	defer c.close()
 	root := c.rootCommand(func() { started = true })
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

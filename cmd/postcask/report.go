@@ -20,6 +20,7 @@ type report struct {
 	last   migrate.Progress
 	worked bool      // the ends are open
 	told   time.Time // when the last progress line was printed
+	timing *timing   // nil where nobody asked
 }
 
 // progressPause is the time between two progress lines of JSON.
@@ -129,6 +130,9 @@ func (r *report) end(sum migrate.Summary, err error) error {
 		r.term.object(r.summaryLine(sum, status, err, hint))
 	} else if err == nil && !r.term.quiet || err != nil && r.worked && !r.term.quiet {
 		r.term.print(r.summary(sum, err))
+		if r.timing != nil {
+			r.term.note("%v", r.timing.times())
+		}
 	}
 	switch {
 	case err != nil:

@@ -32,7 +32,7 @@ the config file is written name: or name:Mailbox. Anything else is the path of a
 		RunE: func(cmd *cobra.Command, args []string) error { return cmd.Help() },
 		Args: unknownCommand,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
-			return c.term.setup()
+			return c.setup()
 		},
 	}
 	c.bindGlobal(root.PersistentFlags())
@@ -77,6 +77,8 @@ func (c *cli) bindGlobal(flags *pflag.FlagSet) {
 	flags.BoolVar(&c.term.noInput, "no-input", false, "never ask for anything")
 	flags.StringVar(&c.term.color, "color", "auto", "colour the labels on standard error: `WHEN` is auto, always or never")
 	flags.StringVar(&c.term.logFile, "log-file", "", "append the dialogue with the servers to this `FILE`")
+	flags.StringVar(&c.profileDir, "profile", "", "write cpu.pprof, heap.pprof and trace.out to this `DIR`")
+	flags.Lookup("profile").Hidden = true // of use to who knows the code only
 	flags.StringVar(&c.configFile, "config", "", "read accounts from this `FILE` (default: postcask/config.toml in the config folder of the user)")
 }
 

@@ -38,11 +38,15 @@ func (c *cli) run(ctx context.Context, l leg) error {
 	if l.archive != nil {
 		c.tellRecovered(l.archive)
 	}
+	if c.term.verbose > 0 {
+		r.timing = &timing{}
+	}
 	l.options.Stop, l.options.Report = c.interrupts.stop, r.event
 	l.options.Version = version
 	job := migrate.Job{
 		Source: l.source.end("source"), Destination: l.destination.end("destination"),
-		OpenSource: l.openSource, OpenSink: l.openSink, Ledger: l.ledger, Deletion: l.deletion, Options: l.options,
+		OpenSource: openTimed(r.timing, r.timing.of(l.source, true), l.openSource), OpenSink: openTimed(r.timing, r.timing.of(l.destination, false), l.openSink),
+		Ledger: r.timing.ledger(l.ledger), Deletion: l.deletion, Options: l.options,
 	}
 	if r.aside = l.aside; l.aside != "" {
 		job.Quarantine = migrate.NewQuarantine(l.aside)

@@ -19,7 +19,6 @@ type room struct {
 	work                    string // folder for configuration and state
 	out                     string // folder for the mail of a backup
 	archive                 string // folder of the archive to restore
-	postcask, self, mailbox string // programs; how the mail is kept: maildir or mbox
 }
 
 func (r *room) addr() string { return net.JoinHostPort(r.host, r.port) }
