@@ -222,11 +222,14 @@ func (l *lane) recognise(ctx context.Context, d *destination, w *work, messages 
 	if len(unread) == 0 {
 		return fresh, nil, nil
 	}
+	pairs, unread, err := l.sameByHeader(ctx, w, unread)
+	if err != nil {
+		return nil, nil, err
+	}
 	known, settled, err := l.identify(ctx, w, unread)
 	if err != nil {
 		return nil, settled, err
 	}
-	var pairs []pair
 	for _, m := range known {
 		before, suspect := l.suspected(w, m.Key)
 		if suspect && before.Identity.Same(m.Identity) { // told of otherwise, but the same
