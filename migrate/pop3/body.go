@@ -32,10 +32,7 @@ const (
 // errStale answers who reads a body when its turn is over.
 var errStale = errors.New("this message's turn is over")
 
-var (
-	endOfBody  = []byte(".\r\n")
-	dottedLine = []byte("\r\n.")
-)
+var endOfBody = []byte(".\r\n")
 
 // Read gives octets of the message, as many as p takes and have come, and io.EOF behind its last CRLF. When the
 // connection breaks before that, the error is io.ErrUnexpectedEOF with the cause.
@@ -100,10 +97,23 @@ func (b *body) plain(chunk []byte) []byte {
 	if b.place == afterCR && chunk[0] == '\n' {
 		return chunk[:1]
 	}
-	if i := bytes.Index(chunk, dottedLine); i >= 0 {
-		return chunk[:i+2]
+	if i := dottedLine(chunk); i >= 0 {
+		return chunk[:i]
 	}
 	return chunk
+}
+
+// dottedLine gives the place of the first dot behind CRLF, or -1. Dots are rarer than line ends.
+func dottedLine(chunk []byte) int {
+	for at := 0; ; at++ {
+		next := bytes.IndexByte(chunk[at:], '.')
+		if next < 0 {
+			return -1
+		}
+		if at += next; at >= 2 && chunk[at-1] == '\n' && chunk[at-2] == '\r' {
+			return at
+		}
+	}
 }
 
 func (at place) after(octets []byte) place {

@@ -22,7 +22,7 @@ func TestMessageWithoutEnd(t *testing.T) {
 	for _, pipelining := range []string{"PIPELINING", "X-SLOW"} {
 		t.Run(pipelining, func(t *testing.T) {
 			player := testserver.Play(t, strings.Join([]string{
-				`ON: CAPA => +OK\r\nUIDL\r\nUSER\r\n`+pipelining+`\r\n.`, `ON: USER * => +OK`, `ON: PASS * => +OK`, `ON: QUIT => +OK`,
+				`ON: CAPA => +OK\r\nUIDL\r\nUSER\r\n` + pipelining + `\r\n.`, `ON: USER * => +OK`, `ON: PASS * => +OK`, `ON: QUIT => +OK`,
 				`ON: STAT => +OK 3 9`, `ON: LIST => +OK\r\n1 3\r\n2 3\r\n3 3\r\n.`, `ON: UIDL => +OK\r\n1 one\r\n2 two\r\n3 three\r\n.`,
 				`ON: RETR 1 => +OK\r\na\r\n.`, `ON: RETR 3 => +OK\r\nc\r\n.`,
 				`S: +OK ready`, `C: RETR 2`, `S: +OK`, `FLOOD and so on`, `AGAIN`,

@@ -36,7 +36,7 @@ type server struct {
 
 // serve runs play on the first connection, and gives the way to it. What play returns fails the test; the end of the
 // connection doesn't, once the script is over.
-func serve(t *testing.T, play func(s *server) error) (wire.Config, *server) {
+func serve(t testing.TB, play func(s *server) error) (wire.Config, *server) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -145,7 +145,7 @@ func open(t *testing.T, script ...string) *Session {
 	return openAt(t, cfg)
 }
 
-func openAt(t *testing.T, cfg wire.Config) *Session {
+func openAt(t testing.TB, cfg wire.Config) *Session {
 	t.Helper()
 	s, err := New(cfg).Open(t.Context())
 	if err != nil {
