@@ -167,6 +167,9 @@ func (r *fetchRun) loop() (err error) {
 			err = r.hear()
 		}
 	}
+	if r.stopped {
+		err = nil // who has had enough is told nothing more; a broken session says so when it is used again
+	}
 	if r.stopped || err != nil {
 		r.stopped, r.queue, r.yield = true, nil, nil
 		if len(r.pending) > 0 {

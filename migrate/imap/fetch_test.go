@@ -158,6 +158,28 @@ func TestFetchCutLiteral(t *testing.T) {
 	}
 }
 
+// Who stops at a body that is cut short is not told of it once more.
+func TestWhoStopsAtABrokenBodyIsToldNothingMore(t *testing.T) {
+	cfg := serve(t, func(p *peer) {
+		p.greet("")
+		p.examine("EXAMINE", 1)
+		p.answer("UID FETCH", "* 1 FETCH (UID 5 BODY[] {1000}", "abc")
+	})
+	s := open(t, cfg, true)
+	for f, err := range s.Fetch(t.Context(), "INBOX", keys(5)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(f.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("the body ends with %v", err)
+		}
+		break
+	}
+	if _, err := s.Mailboxes(t.Context()); !migrate.IsTemporary(err) {
+		t.Errorf("the session goes on: %v", err)
+	}
+}
+
 func TestHostileSizes(t *testing.T) {
 	for _, size := range []string{"-5", "9223372036854775808", "18446744073709551615", "4611686018427387905"} {
 		t.Run(size, func(t *testing.T) {
