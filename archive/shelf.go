@@ -115,7 +115,7 @@ func (s *shelf) stray(row ledger.Message) (string, error) {
 	defer s.box.mu.Unlock()
 	where, ok, err := s.box.strayed.find(s.dir, row.Base)
 	if err == nil && !ok {
-		err = s.dir.broken("find", row.Base, fs.ErrNotExist)
+		err = s.dir.broken("find", path.Join("cur", row.Base), fs.ErrNotExist)
 	}
 	return where, err
 }
