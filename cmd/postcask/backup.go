@@ -55,19 +55,10 @@ long, and only after its octets were read back from the disk just then and are t
 			if err != nil {
 				return err
 			}
-			var store *archive.Archive
-			err = c.awaitLock(ctx, o.lockWait, func() (err error) {
-				store, err = openStore(ctx, to.dir, o.format, from.String(), o.dryRun)
-				return err
+			plan := storePlan{dir: to.dir, format: o.format, madeFrom: from.String(), dryRun: o.dryRun, lockWait: o.lockWait}
+			return c.withStore(ctx, plan, func(store *archive.Archive) error {
+				return c.pull(ctx, source, to, store, o.options(from), o.deletion.deletion(source, store))
 			})
-			if err != nil {
-				return err
-			}
-			err = c.pull(ctx, source, to, store, o.options(from), o.deletion.deletion(source, store))
-			if store != nil {
-				err = c.keep(err, store.Close())
-			}
-			return err
 		},
 	}
 	o.bind(cmd)

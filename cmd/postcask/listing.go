@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"postcask/migrate"
 	"postcask/migrate/wire"
@@ -36,7 +35,7 @@ func (c *cli) newListing(e *endpoint, messages bool) listing {
 	l := &tableListing{term: c.term, messages: messages}
 	aligned := isTerminal(c.term.stdout)
 	if aligned {
-		l.table = tabwriter.NewWriter(c.term.stdout, 0, 0, 2, ' ', tabwriter.StripEscape)
+		l.table = &table{out: c.term.stdout}
 	}
 	if !messages {
 		l.row("MAILBOX", "ROLE", "SUBSCRIBED", "MESSAGES", "OCTETS")
@@ -49,14 +48,10 @@ func (c *cli) newListing(e *endpoint, messages bool) listing {
 // tableListing prints columns: aligned on a terminal, parted by tabs elsewhere.
 type tableListing struct {
 	term     *terminal
-	table    *tabwriter.Writer
+	table    *table // nil where columns are not aligned
 	messages bool
 	at       migrate.Path
-	rows     int
 }
-
-// tableStretch is how many rows are aligned with one another, so that a large mailbox shows early and fills no memory.
-const tableStretch = 200
 
 func (l *tableListing) row(cells ...string) {
 	for i, cell := range cells {
@@ -68,10 +63,7 @@ func (l *tableListing) row(cells ...string) {
 		fmt.Fprintln(l.term.stdout, strings.Join(cells, "\t"))
 		return
 	}
-	fmt.Fprintln(l.table, strings.Join(cells, "\t"))
-	if l.rows++; l.rows%tableStretch == 0 {
-		l.table.Flush()
-	}
+	l.table.row(cells)
 }
 
 func (l *tableListing) mailbox(m mailboxRow) {
@@ -102,7 +94,7 @@ func (l *tableListing) message(m messageRow) {
 
 func (l *tableListing) end(error) {
 	if l.table != nil {
-		l.table.Flush()
+		l.table.flush()
 	}
 }
 

@@ -123,19 +123,8 @@ func (c *cli) migrateVia(ctx context.Context, from, to *endpoint, o *migrateOpti
 	if err != nil {
 		return err
 	}
-	var store *archive.Archive
-	err = c.awaitLock(ctx, o.lockWait, func() (err error) {
-		store, err = openStore(ctx, via.dir, o.format, from.String(), o.dryRun)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	err = c.pullAndReplay(ctx, source, via, store, destination, o)
-	if store != nil {
-		err = c.keep(err, store.Close())
-	}
-	return err
+	plan := storePlan{dir: via.dir, format: o.format, madeFrom: from.String(), dryRun: o.dryRun, lockWait: o.lockWait}
+	return c.withStore(ctx, plan, func(store *archive.Archive) error { return c.pullAndReplay(ctx, source, via, store, destination, o) })
 }
 
 // pullAndReplay is the two legs of --via. In a dry run there may be no archive, and then no second leg to speak of.

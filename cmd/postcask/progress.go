@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 	"github.com/schollz/progressbar/v3"
@@ -42,15 +41,6 @@ func (b *bar) update(p migrate.Progress) {
 
 // hide takes the bar off the line it is on; its next update draws it again.
 func (b *bar) hide() { b.bar.Clear() }
-
-// shorten cuts text to so many characters and says that it did.
-func shorten(text string, limit int) string {
-	if utf8.RuneCountInString(text) <= limit {
-		return text
-	}
-	runes := []rune(text)
-	return string(runes[:limit-1]) + "…"
-}
 
 // placeOf says in words how far a run is.
 func placeOf(command string, p migrate.Progress) string {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"time"
 
 	"postcask/archive"
@@ -140,55 +139,6 @@ func openLedger(ctx context.Context, file, source, destination string, dryRun bo
 		return nil, nil, errors.Join(err, db.Close(), unlock())
 	}
 	return known, func() error { return errors.Join(db.Close(), unlock()) }, nil
-}
-
-// openStore opens the archive that mail goes to, and makes it where it is not there yet. In a dry run it is only
-// read, and nil where it is not there.
-func openStore(ctx context.Context, dir, format, madeFrom string, dryRun bool) (*archive.Archive, error) {
-	switch format {
-	case "", string(archive.Maildir), string(archive.Mbox):
-	default:
-		return nil, misuse("", "--format %s is neither maildir nor mbox", format)
-	}
-	if !archive.Detect(dir) {
-		if err := mayBecomeArchive(dir); err != nil || dryRun {
-			return nil, err
-		}
-		if format == "" {
-			format = string(archive.Maildir)
-		}
-		return archive.Create(ctx, dir, archive.Format(format), madeFrom)
-	}
-	store, err := archive.Open(ctx, dir, archive.Options{ReadOnly: dryRun})
-	if err != nil {
-		return nil, err
-	}
-	if format != "" && format != string(store.Format()) {
-		err := misuse("the format of an archive is chosen at its first backup", "%s: this archive is of format %s, not %s", dir, store.Format(), format)
-		return nil, errors.Join(err, store.Close())
-	}
-	return store, nil
-}
-
-// mayBecomeArchive refuses what archive.Create would, so that a dry run tells the same.
-func mayBecomeArchive(dir string) error {
-	entries, err := os.ReadDir(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return misuse("", "archive: %w", err)
-	case len(entries) > 0 && !onlyOurs(entries):
-		return &migrate.Error{Kind: migrate.Unsafe, Err: fmt.Errorf("%s: the folder is not empty and is no archive", dir),
-			Hint: "name a new folder for the archive"}
-	}
-	return nil
-}
-
-// onlyOurs tells whether a folder holds nothing but what the making of an archive that was cut off left, or the making
-// of a file system.
-func onlyOurs(entries []fs.DirEntry) bool {
-	return !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() != ".postcask" && e.Name() != "lost+found" })
 }
 
 // keep gives what the work came to, now that the tidying up after it came to closing.
