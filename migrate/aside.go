@@ -107,7 +107,7 @@ func (l *lane) keepAside(ctx context.Context, w *work, m Message, body Body, end
 	if !concerns(cause, func(e *Error) bool { return !e.Key.IsZero() }) {
 		cause = &Error{Kind: KindOf(cause), End: string(end), Mailbox: w.mbox.Path, Key: m.Key, Err: cause}
 	}
-	l.settle(w, Event{Message: m, Outcome: Quarantined, Err: cause})
+	l.settle(w, Event{Message: m, Outcome: Quarantined, Err: atEnd(end, cause)})
 	return nil
 }
 

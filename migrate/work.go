@@ -86,5 +86,5 @@ func (r *run) leave(w *work, m Message, end End, err error) {
 	if !concerns(err, func(e *Error) bool { return !e.Key.IsZero() }) {
 		err = &Error{Kind: KindOf(err), End: string(end), Mailbox: w.mbox.Path, Key: m.Key, Err: err}
 	}
-	r.settle(w, Event{Message: m, Outcome: Left, Err: err})
+	r.settle(w, Event{Message: m, Outcome: Left, Err: atEnd(end, err)})
 }
