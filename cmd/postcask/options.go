@@ -45,7 +45,7 @@ func (o *runOptions) bind(cmd *cobra.Command) {
 	bindMapping(flags, &o.mapping)
 	flags.IntVar(&o.connections, "connections", defaultConnections, "`N` connections to each IMAP server; POP3 has one")
 	flags.Var(&o.limitRate, "limit-rate", "octets a second at most, as in 2M")
-	flags.Var(&o.maxBytes, "max-bytes", "stop after so many octets (exit 8); run again to go on")
+	flags.Var(&o.maxBytes, "max-bytes", "stop after about so many octets (exit 8); run again to go on")
 	flags.DurationVar(&o.maxDuration, "max-duration", 0, "stop after this `TIME`, as in 2h30m (exit 8); run again to go on")
 	bindRetries(flags, &o.maxRetries)
 	bindLockWait(flags, &o.lockWait)
