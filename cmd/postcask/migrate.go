@@ -33,7 +33,7 @@ was moved is never doubled. With --via the mail is backed up into an archive on 
 		Example: `  postcask migrate imaps://me@imap.old.example imaps://me@imap.new.example
   postcask migrate imaps://me@imap.old.example imaps://me@imap.new.example --via mail
   postcask migrate pop3s://me@pop.old.example imaps://me@imap.new.example/Old
-  postcask migrate 'imaps://admin@imap.old.example?authzid=anna' imaps://anna@imap.new.example --max-bytes 2G`,
+  postcask migrate 'imaps://admin@imap.old.example?authzid=me' imaps://me@imap.new.example --max-bytes 2G`,
 		Args: arguments("SOURCE", "DESTINATION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.check(); err != nil {
