@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,25 +15,22 @@ import (
 )
 
 const (
-	freelyPlus   = 4 << 20 // larger ones wait for the server's consent, even with LITERAL+: it could only hang up
-	freelyMinus  = 4096    // what LITERAL- allows without consent (RFC 7888, section 5)
-	multiOctets  = 1 << 20 // of the messages of one MULTIAPPEND
-	multiMembers = 100
+	freelyPlus  = 4 << 20 // larger ones wait for the server's consent, even with LITERAL+: it could only hang up
+	freelyMinus = 4096    // what LITERAL- allows without consent (RFC 7888, section 5)
 )
 
 // A parcel is one APPEND command.
 type parcel struct {
 	tag     string
 	uploads []*upload
-	verdict *status
-	kept    bool // the verdict came before the octets: they stayed here
+	verdict *status // guarded by ear.mu until the ear has finished
+	kept    bool    // the verdict came before the octets: they stayed here
 }
 
 // pack makes commands of uploads: several in one where MULTIAPPEND allows and no consent is needed.
 func (s *Session) pack(uploads []*upload) []*parcel {
 	var parcels []*parcel
 	var open *parcel
-	var octets int64
 	for _, u := range uploads {
 		if !s.has("MULTIAPPEND") {
 			u.alone = true
@@ -40,12 +38,11 @@ func (s *Session) pack(uploads []*upload) []*parcel {
 		u.free = s.unasked(u)
 		u.head = s.announce(u)
 		joins := !u.alone && u.free
-		if open == nil || !joins || len(open.uploads) >= multiMembers || octets+u.size > multiOctets {
-			open, octets = &parcel{tag: s.newTag()}, 0
+		if open == nil || !joins {
+			open = &parcel{tag: s.newTag()}
 			parcels = append(parcels, open)
 		}
 		open.uploads = append(open.uploads, u)
-		octets += u.size
 		if !joins {
 			open = nil
 		}
@@ -88,29 +85,130 @@ func (s *Session) announce(u *upload) string {
 	return b.String()
 }
 
-// flight sends uploads, one command behind the other, and hears every verdict. A goroutine hears what the server says
-// while we write, so that neither side ever waits for the other to read; it has ended when flight returns. The error
-// is that of the session, or of reading a body, which costs the session too: its octets were promised.
-func (s *Session) flight(ctx context.Context, uploads []*upload) error {
-	if err := s.ready(ctx); err != nil {
-		return err
+// launch sends the crate that is open, and does not wait for its verdict: the server has something to do while the
+// next is collected. For the one before it, it waits. The error is that of the session, or of reading a body, which costs
+// the session too: its octets were promised.
+func (s *Session) launch(ctx context.Context) error {
+	b := &s.batch
+	c := b.open
+	if c == nil || len(c.uploads) == 0 {
+		return nil
 	}
 	defer s.conn.Watch(ctx)()
-	parcels := s.pack(uploads)
-	ear := s.listen(parcels)
-	err := s.load(parcels, ear)
-	if err != nil {
+	b.open = nil
+	if b.ear == nil {
+		b.ear, b.before = s.newEar(), s.uidNext(b.path)
+	}
+	for _, u := range c.uploads {
+		if u.stream == nil {
+			u.octets = c.octets[u.from:u.to]
+		}
+	}
+	b.flying = append(b.flying, c)
+	c.parcels = s.pack(c.uploads)
+	if err := s.load(c.parcels, b.ear); err != nil {
 		// Whether the connection failed or the source did: what the server was told to expect will not come.
 		s.conn.Fail(err)
+		return err
 	}
+	return s.makeRoom(ctx)
+}
+
+// makeRoom waits for the verdicts on all crates but the last, and empties those that have arrived whole. Where the octets of
+// too many have to be kept, all are landed.
+func (s *Session) makeRoom(ctx context.Context) error {
+	b := &s.batch
+	kept := 0
+	for _, c := range b.flying[:len(b.flying)-1] {
+		if err := b.ear.answered(c.parcels); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(c.parcels, func(p *parcel) bool { return !p.verdict.ok() }) {
+			kept++
+		} else if c.octets != nil {
+			b.spare = append(b.spare, c.octets)
+			c.octets = nil
+		}
+	}
+	if kept > 1 {
+		return s.land(ctx)
+	}
+	return nil
+}
+
+// land sends what is waiting, hears every verdict and notes it. Messages of a command that was refused as a whole are
+// sent once more, each alone; where the mailbox was missing it is made first.
+func (s *Session) land(ctx context.Context) error {
+	b := &s.batch
+	if b.ear == nil && (b.open == nil || len(b.open.uploads) == 0) {
+		return nil
+	}
+	if err := s.usable(ctx); err != nil {
+		return err // they go on waiting: with another context they may be sent yet
+	}
+	defer s.conn.Watch(ctx)()
+	if err := s.launch(ctx); err != nil || b.ear == nil {
+		return err
+	}
+	landed, ear, before := b.flying, b.ear, b.before
+	b.flying, b.ear = nil, nil
 	step.Done("messages sent, no answer heard")
-	heard := ear.finish()
+	err := ear.finish()
 	step.Done("answers heard")
 	if err != nil {
 		return err
 	}
-	if heard != nil {
-		return heard
+	var uploads, again []*upload
+	for _, c := range landed {
+		for _, p := range c.parcels {
+			s.judge(p)
+		}
+		uploads = append(uploads, c.uploads...)
+	}
+	made := false
+	for _, u := range uploads {
+		refused := b.stored[u.place].Err
+		if refused == nil || migrate.IsTemporary(refused) || u.touched || u.again || !(u.missing || !u.alone) {
+			continue
+		}
+		if u.missing && !made {
+			made = true
+			s.acct.names.forget(b.path)
+			if err := s.Create(ctx, migrate.Mailbox{Path: b.path}); err != nil && !s.alive(err) {
+				return err
+			}
+		}
+		u.again, u.alone = true, true
+		again = append(again, u)
+	}
+	if err := s.sendAgain(ctx, again); err != nil {
+		return err
+	}
+	for _, c := range landed {
+		if c.octets != nil {
+			b.spare = append(b.spare, c.octets)
+		}
+	}
+	return s.findKeys(ctx, uploads, before)
+}
+
+// sendAgain sends messages a second time and waits for the verdicts.
+func (s *Session) sendAgain(ctx context.Context, uploads []*upload) error {
+	if len(uploads) == 0 {
+		return nil
+	}
+	parcels := s.pack(uploads)
+	ear := s.newEar()
+	err := s.load(parcels, ear)
+	if err != nil {
+		s.conn.Fail(err)
+	}
+	step.Done("messages sent again, no answer heard")
+	if heard := ear.finish(); err == nil {
+		err = heard
+	}
+	if err != nil {
+		return err
 	}
 	for _, p := range parcels {
 		s.judge(p)
@@ -120,7 +218,10 @@ func (s *Session) flight(ctx context.Context, uploads []*upload) error {
 
 // load writes the commands.
 func (s *Session) load(parcels []*parcel, ear *ear) error {
-	w := bufio.NewWriterSize(s.conn, 64<<10)
+	if s.batch.writer == nil {
+		s.batch.writer = bufio.NewWriterSize(s.conn, 64<<10)
+	}
+	w := s.batch.writer
 	for _, p := range parcels {
 		if !p.uploads[0].free {
 			// Its request to go on would follow at the heels of the verdict before it, two small packets that a
@@ -128,15 +229,17 @@ func (s *Session) load(parcels []*parcel, ear *ear) error {
 			if err := w.Flush(); err != nil {
 				return s.broken(err)
 			}
-			if err := ear.quiet(p); err != nil {
+			if err := ear.quiet(); err != nil {
 				return err
 			}
 		}
+		ear.expect(p)
 		s.conn.Trace("C", fmt.Sprintf("%s APPEND %s, messages: %d", p.tag, p.uploads[0].name, len(p.uploads)))
 		fmt.Fprintf(w, "%s APPEND %s", p.tag, p.uploads[0].name)
 		for _, u := range p.uploads {
 			w.WriteString(u.head)
 			if !u.free {
+				ear.deafen()
 				if err := w.Flush(); err != nil {
 					return s.broken(err)
 				}
@@ -200,7 +303,7 @@ var errNotAsked = errors.New("append: the server says OK to a message whose octe
 func (s *Session) judge(p *parcel) {
 	st := *p.verdict
 	if !st.ok() {
-		err := at(p.uploads[0].path, st.refusal("append"))
+		err := at(s.batch.path, st.refusal("append"))
 		for _, u := range p.uploads {
 			s.batch.stored[u.place].Err = err
 			u.missing = st.code == "TRYCREATE"
@@ -210,7 +313,7 @@ func (s *Session) judge(p *parcel) {
 	for _, u := range p.uploads {
 		s.batch.stored[u.place].Err = nil
 		if p.kept {
-			s.batch.stored[u.place].Err = at(u.path, errNotAsked)
+			s.batch.stored[u.place].Err = at(s.batch.path, errNotAsked)
 		}
 	}
 	if p.kept {
@@ -227,7 +330,7 @@ func (s *Session) judge(p *parcel) {
 	}
 	for i, u := range p.uploads {
 		s.batch.stored[u.place].Key = migrate.Key{Validity: uint32(validity), UID: uids[i]}
-		if v := s.view; v != nil && v.path == u.path && v.validity == uint32(validity) && v.next != 0 && uids[i] < 1<<32-1 {
+		if v := s.view; v != nil && v.path == s.batch.path && v.validity == uint32(validity) && v.next != 0 && uids[i] < 1<<32-1 {
 			v.next = max(v.next, uids[i]+1)
 		}
 	}

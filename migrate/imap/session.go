@@ -58,7 +58,7 @@ func newSession(acct *Account, conn *wire.Conn, readOnly bool) *Session {
 // Close says LOGOUT (RFC 9051, section 6.1.3) if the connection is in order, and ends it: all that counts was answered
 // before, so the server's farewell is not worth a round trip. What was appended and not committed is lost.
 func (s *Session) Close() error {
-	if s.conn.Err() == nil && s.left == nil {
+	if s.conn.Err() == nil && s.left == nil && s.batch.ear == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), logoutPatience)
 		stop := s.conn.Watch(ctx)
 		tag := s.newTag()
@@ -68,11 +68,11 @@ func (s *Session) Close() error {
 		cancel()
 	}
 	s.conn.Close()
+	s.batch.abandon()
 	if s.client != nil {
 		s.bridge.Close()
 		s.client.Close() // waits for its goroutine; its error is that of the connection we have just closed
 	}
-	s.batch.drop()
 	return nil
 }
 
@@ -118,8 +118,17 @@ func (s *Session) broken(err error) error {
 	return s.conn.Err()
 }
 
-// ready tells whether a command may be sent now, and clears away what an abandoned Fetch has left on the way.
+// ready tells whether a command may be sent now, and clears away what is on the way: what an abandoned Fetch has left, and
+// messages whose APPEND has not been answered.
 func (s *Session) ready(ctx context.Context) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	return s.land(ctx)
+}
+
+// usable is ready for those who leave messages on the way where they are.
+func (s *Session) usable(ctx context.Context) error {
 	if err := s.conn.Err(); err != nil {
 		return err
 	}
@@ -198,30 +207,69 @@ func (s *Session) all(commands []string, data func(*response) error) ([]status, 
 
 // note takes to heart what the server may say at any time (RFC 9051, section 7). The error is that of the session.
 func (s *Session) note(resp *response) error {
-	switch {
-	case resp.tag != "*":
+	if resp.tag != "*" {
 		return nil // the end of a command that nobody waits for
-	case resp.word == "BYE":
-		return s.broken(resp.status.farewell("the server ends the session", s.client == nil))
-	case isStatus(resp.word):
-		s.learnCode(resp.status)
-	case resp.word == "CAPABILITY":
-		var words []string
+	}
+	said, err := s.hearRemark(resp)
+	if err != nil {
+		return err
+	}
+	return s.applyRemark(said)
+}
+
+// A remark is what the server says of its own accord.
+type remark struct {
+	word   string
+	number uint32
+	status status
+	words  []string // of CAPABILITY and FLAGS
+}
+
+// matters tells whether applyRemark does anything.
+func (r *remark) matters() bool {
+	switch r.word {
+	case "CAPABILITY", "FLAGS", "EXISTS", "EXPUNGE":
+		return true
+	}
+	return r.status.code != ""
+}
+
+// hearRemark reads the rest of a response as far as it may be a remark. It changes nothing but the reader's place, so that it
+// may run beside the session. The error is that of the session.
+func (s *Session) hearRemark(resp *response) (said remark, err error) {
+	said = remark{word: resp.word, number: resp.number, status: resp.status}
+	switch resp.word {
+	case "BYE":
+		return said, s.broken(resp.status.farewell("the server ends the session", s.client == nil))
+	case "CAPABILITY":
 		for {
 			t, err := s.in.next()
 			if err != nil {
-				return s.broken(err)
+				return said, s.broken(err)
 			}
 			if t.kind == tokenEnd {
-				break
+				return said, nil
 			}
-			words = append(words, string(t.text))
+			said.words = append(said.words, string(t.text))
 		}
-		s.setCapabilities(words)
+	case "FLAGS":
+		if said.words, err = s.in.words(); err != nil {
+			return said, s.broken(err)
+		}
+	}
+	return said, nil
+}
+
+// applyRemark takes a remark to heart. The error is that of the session.
+func (s *Session) applyRemark(said remark) error {
+	switch {
+	case said.status.code != "":
+		s.learnCode(said.status)
+		return s.conn.Err()
+	case said.word == "CAPABILITY":
+		s.setCapabilities(said.words)
 	case s.view != nil:
-		if err := s.view.note(resp, s.in); err != nil {
-			return s.broken(err)
-		}
+		s.view.note(said)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func (s *Session) Next(ctx context.Context, mbox migrate.Path) (migrate.Key, err
 		return migrate.Key{}, at(mbox, errReadOnly)
 	}
 	if s.shut == mbox {
-		return migrate.Key{}, s.ready(ctx)
+		return migrate.Key{}, s.usable(ctx)
 	}
 	if err := s.enter(ctx, mbox); err != nil {
 		if s.alive(err) {
@@ -63,7 +63,7 @@ func (s *Session) findKeys(ctx context.Context, uploads []*upload, before uint32
 		}
 	}
 	v := s.view
-	if len(nameless) == 0 || len(nameless) < stored || before == 0 || s.uidNext(uploads[0].path) == 0 {
+	if len(nameless) == 0 || len(nameless) < stored || before == 0 || s.uidNext(s.batch.path) == 0 {
 		return nil
 	}
 	if _, err := s.exchange(ctx, "NOOP", nil); err != nil { // some servers show what is new only then

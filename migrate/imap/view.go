@@ -26,24 +26,23 @@ type view struct {
 
 // note takes what the server says about the mailbox. Sequence numbers that somebody keeps move with each EXPUNGE
 // (RFC 9051, section 7.5.1).
-func (v *view) note(resp *response, in *reader) (err error) {
-	switch resp.word {
+func (v *view) note(said remark) {
+	switch said.word {
 	case "EXISTS":
-		v.exists = resp.number
+		v.exists = said.number
 	case "EXPUNGE":
 		v.expunged++
 		if v.exists > 0 {
 			v.exists--
 		}
 		for _, cursor := range v.cursors {
-			if resp.number < *cursor {
+			if said.number < *cursor {
 				*cursor--
 			}
 		}
 	case "FLAGS":
-		v.flags, err = in.words()
+		v.flags = said.words
 	}
-	return err
 }
 
 // learn takes a response code. renumbered tells that the messages got other UIDs while the mailbox is open.
@@ -89,7 +88,7 @@ func (v *view) keeps(keyword string) bool {
 // enter opens path unless it is the open mailbox already. A refusal comes as an error that names the mailbox.
 func (s *Session) enter(ctx context.Context, path migrate.Path) error {
 	if s.view != nil && s.view.path == path {
-		return s.ready(ctx)
+		return s.usable(ctx)
 	}
 	return s.open(ctx, path)
 }
