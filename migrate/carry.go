@@ -76,12 +76,12 @@ func (l *lane) append(ctx context.Context, w *work, f Fetched) (Message, error) 
 		m.InternalDate = arrival(l.head, time.Now())
 		body = l.head
 	}
-	hasher := NewHasher()
-	err := l.sink.Append(ctx, w.dest, m, Body{Reader: io.TeeReader(body, hasher), Size: f.Body.Size})
+	hashed := NewHashedReader(body)
+	err := l.sink.Append(ctx, w.dest, m, Body{Reader: hashed, Size: f.Body.Size})
 	if source.err != nil {
 		return m, &sourceError{source.err}
 	}
-	m.Identity = hasher.Identity()
+	m.Identity = hashed.Identity()
 	return m, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding"
 	"encoding/hex"
 	"hash"
+	"io"
 )
 
 // A Digest is a SHA-256.
@@ -87,3 +88,23 @@ func (h *Hasher) Reset() {
 	h.hash.Reset()
 	h.size, h.tail = 0, false
 }
+
+// A HashedReader hashes what is read from it. A Sink that finds one in a Body may ask it, behind the last octet, for
+// the Identity, rather than hash everything once more.
+type HashedReader struct {
+	r      io.Reader
+	hasher *Hasher
+}
+
+// NewHashedReader makes a HashedReader of r, of which nothing has been read.
+func NewHashedReader(r io.Reader) *HashedReader { return &HashedReader{r: r, hasher: NewHasher()} }
+
+// Read gives what r gives.
+func (h *HashedReader) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	_, _ = h.hasher.Write(p[:n]) // never fails
+	return n, err
+}
+
+// Identity gives the identity of what was read so far.
+func (h *HashedReader) Identity() Identity { return h.hasher.Identity() }
