@@ -26,6 +26,7 @@ type Archive struct {
 	manifest manifest
 	readOnly bool
 	disk     *disk
+	syncer   *syncer // nil when read-only
 	top, own *folder
 	index    *ledger.DB
 	unlock   func() error // nil when read-only
@@ -144,6 +145,7 @@ func (a *Archive) begin(ctx context.Context) error {
 	if err := a.loadTree(ctx); err != nil || a.readOnly {
 		return err
 	}
+	a.syncer = newSyncer(a.disk, a.top)
 	return a.recover(ctx)
 }
 
@@ -152,7 +154,7 @@ func newDisk() *disk {
 	if err != nil {
 		host = ""
 	}
-	return &disk{now: time.Now, host: maildir.Host(host), pid: os.Getpid()}
+	return &disk{now: time.Now, host: maildir.Host(host), pid: os.Getpid(), gather: writeSize}
 }
 
 func (a *Archive) ownPath(name string) string { return filepath.Join(a.dir, ownDir, name) }
@@ -185,6 +187,9 @@ func (a *Archive) Close() error {
 			errs = append(errs, a.index.SetMeta(context.Background(), runMeta, ""))
 		}
 		errs = append(errs, a.index.Close())
+	}
+	if a.syncer != nil {
+		errs = append(errs, a.syncer.close())
 	}
 	for _, f := range []*folder{a.own, a.top} {
 		if f != nil {

@@ -6,8 +6,10 @@ import (
 	"postcask/archive/lines"
 )
 
-// bufferSize is how much is read, or gathered before it is written, at once.
-const bufferSize = 64 << 10
+const (
+	bufferSize = 64 << 10  // how much is read at once
+	writeSize  = 256 << 10 // how much is gathered before it is written
+)
 
 // A cursor writes to a file through a buffer and can go back.
 type cursor struct {
@@ -19,7 +21,7 @@ type cursor struct {
 
 func (c *cursor) reset(d *disk, f *os.File, at int64) {
 	if c.buf == nil {
-		c.buf = make([]byte, 0, bufferSize)
+		c.buf = make([]byte, 0, d.gather)
 	}
 	c.disk, c.file, c.buf, c.at = d, f, c.buf[:0], at
 }

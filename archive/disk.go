@@ -24,6 +24,8 @@ type disk struct {
 	now   func() time.Time
 	host  string // made fit for file names
 	pid   int
+
+	gather int // octets that are gathered before they are written
 }
 
 func (d *disk) before(op, name string) error {
@@ -38,15 +40,39 @@ func (d *disk) create(dir *folder, name string) (*os.File, error) {
 	if err := d.before("create", name); err != nil {
 		return nil, dir.broken("create", name, err)
 	}
-	f, err := dir.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := dir.createFile(name)
 	if err != nil {
 		return nil, dir.broken("create", name, err)
 	}
-	if err := f.Chmod(0o600); err != nil {
-		return nil, dir.broken("create", name, errors.Join(err, f.Close(), dir.root.Remove(name)))
+	if !dir.private.Load() {
+		if err := d.makePrivate(dir, f); err != nil {
+			return nil, dir.broken("create", name, errors.Join(err, f.Close(), dir.root.Remove(name)))
+		}
 	}
 	step.Done("file created")
 	return f, nil
+}
+
+// makePrivate gives a new file its mode. Where it has it already, so will the next ones in this directory.
+func (d *disk) makePrivate(dir *folder, f *os.File) error {
+	info, err := f.Stat()
+	if err == nil && info.Mode().Perm() == 0o600 {
+		dir.private.Store(true)
+		return nil
+	}
+	return f.Chmod(0o600)
+}
+
+// setTime sets the times of a file of dir.
+func (d *disk) setTime(dir *folder, name string, t time.Time) error {
+	err := d.before("times", name)
+	if err == nil {
+		err = dir.setTime(name, t)
+	}
+	if err != nil {
+		return dir.broken("set the time of", name, err)
+	}
+	return nil
 }
 
 func (d *disk) writeAt(f *os.File, p []byte, at int64) error {
@@ -76,6 +102,20 @@ func (d *disk) sync(f *os.File) error {
 	return broken("sync", f.Name(), err)
 }
 
+// syncfs makes everything durable on the file system that f lies on, as far as the kernel knows.
+func (d *disk) syncfs(f *os.File) error {
+	for {
+		err := d.before("syncfs", f.Name())
+		if err == nil {
+			err = syncfs(f)
+			step.Done("file system synced")
+		}
+		if !errors.Is(err, syscall.EINTR) {
+			return broken("sync the file system of", f.Name(), err)
+		}
+	}
+}
+
 // close ends the use of a file. Some file systems tell only then that there was no room.
 func (d *disk) close(f *os.File) error {
 	err := d.before("close", f.Name())
@@ -90,11 +130,11 @@ func (d *disk) syncDir(dir *folder) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}
-	f, err := dir.root.Open(".")
-	if err != nil {
-		return dir.broken("sync", "", err)
+	f, err := dir.handle()
+	if err == nil {
+		err = f.Sync()
 	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	if err != nil {
 		return dir.broken("sync", "", err)
 	}
 	step.Done("directory synced")
@@ -110,6 +150,19 @@ func (d *disk) rename(dir *folder, from, to string) error {
 	}
 	if err != nil {
 		return dir.broken("rename", from, err)
+	}
+	return nil
+}
+
+// move takes a file from one folder to another; both lie in parent.
+func (d *disk) move(parent, from *folder, name string, to *folder, as string) error {
+	err := d.before("rename", name)
+	if err == nil {
+		err = from.moveFile(parent, name, to, as)
+		step.Done("file renamed")
+	}
+	if err != nil {
+		return from.broken("rename", name, err)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"postcask/migrate"
 	"postcask/migrate/step"
@@ -17,6 +19,11 @@ import (
 type folder struct {
 	root *os.Root
 	name string // for messages
+
+	opening sync.Once
+	dir     *os.File // the directory itself, once it was asked for
+	cannot  error
+	private atomic.Bool // a file made here has mode 0600 as asked; the umask may take more away
 }
 
 func openFolder(dir string) (*folder, error) {
@@ -27,7 +34,19 @@ func openFolder(dir string) (*folder, error) {
 	return &folder{root: root, name: dir}, nil
 }
 
-func (f *folder) close() error { return f.root.Close() }
+func (f *folder) close() error {
+	f.opening.Do(func() { f.cannot = os.ErrClosed })
+	if f.dir != nil {
+		return errors.Join(f.dir.Close(), f.root.Close())
+	}
+	return f.root.Close()
+}
+
+// handle gives the directory itself, which stays open as long as the folder.
+func (f *folder) handle() (*os.File, error) {
+	f.opening.Do(func() { f.dir, f.cannot = f.root.Open(".") })
+	return f.dir, f.cannot
+}
 
 // sub opens a directory below, step by step.
 func (f *folder) sub(names ...string) (*folder, error) {

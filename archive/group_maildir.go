@@ -4,46 +4,53 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"postcask/archive/maildir"
 	"postcask/migrate"
 	"postcask/migrate/ledger"
 )
 
-const (
-	openFiles = 64 // files that wait for their sync, at most
-	syncLanes = 8  // files synced at once: the disk puts their journal commits together
-)
+// openFiles is how many files wait for their sync at most. They stay open, for that is how one learns of octets that
+// could not be written.
+const openFiles = 200
 
 // A maildirGroup writes messages to tmp/, and moves them to cur/ when all of them are synced.
 type maildirGroup struct {
-	a        *Archive
-	box      *box
-	dir, tmp *folder
-	in       *intake
-	cursor   *cursor
-	waiting  []*os.File // written, not synced yet
-	names    []string   // in tmp/, one for each message
-	moved    []string   // in cur/
+	a             *Archive
+	box           *box
+	dir, tmp, cur *folder
+	in            *intake
+	cursor        *cursor
+	waiting       []*os.File // written, not synced yet
+	failures      uint64     // of the syncer, before the first of waiting was written
+	names         []string   // in tmp/, one for each message
+	moved         []string   // in cur/
 }
 
-func (a *Archive) openMaildirGroup(b *box, in *intake, c *cursor) (group, error) {
-	dir, err := a.top.sub(b.names...)
-	if err != nil {
-		return nil, err
+func (a *Archive) openMaildirGroup(b *box, in *intake, c *cursor) (_ group, err error) {
+	g := &maildirGroup{a: a, box: b, in: in, cursor: c}
+	if g.dir, err = a.top.sub(b.names...); err == nil {
+		g.tmp, err = g.dir.sub("tmp")
 	}
-	tmp, err := dir.sub("tmp")
-	if err != nil {
-		return nil, errors.Join(err, dir.close())
+	if err == nil {
+		g.cur, err = g.dir.sub("cur")
 	}
-	return &maildirGroup{a: a, box: b, dir: dir, tmp: tmp, in: in, cursor: c}, nil
+	if err != nil {
+		return nil, errors.Join(err, g.close())
+	}
+	return g, nil
 }
 
 func (g *maildirGroup) add(ctx context.Context, m migrate.Message, body migrate.Body) (row ledger.Message, err error) {
+	if len(g.waiting) >= openFiles {
+		if err := g.sync(); err != nil {
+			return row, err
+		}
+	}
+	if len(g.waiting) == 0 {
+		g.failures = g.a.syncer.failures()
+	}
 	d := g.a.disk
 	now := d.now()
 	unique := maildir.Unique(now, d.pid, g.a.next(), g.a.run, d.host)
@@ -68,12 +75,7 @@ func (g *maildirGroup) add(ctx context.Context, m migrate.Message, body migrate.
 		return row, err
 	}
 	if date := m.InternalDate; date.Year() >= 1902 && date.Year() < 2262 { // what file systems and time.UnixNano can hold
-		if err := g.tmp.root.Chtimes(unique, date, date); err != nil {
-			return row, g.tmp.broken("set the time of", unique, err)
-		}
-	}
-	if len(g.waiting) >= openFiles {
-		if err := g.sync(); err != nil {
+		if err := d.setTime(g.tmp, unique, date); err != nil {
 			return row, err
 		}
 	}
@@ -83,18 +85,14 @@ func (g *maildirGroup) add(ctx context.Context, m migrate.Message, body migrate.
 	return row, nil
 }
 
-// sync makes durable, and closes, the files that wait for it. A failed sync is final: what the disk holds then cannot
-// be known, so the group must be dropped.
+// sync makes durable, and closes, the files that wait for it.
 func (g *maildirGroup) sync() error {
-	var lanes errgroup.Group
-	lanes.SetLimit(syncLanes)
+	err := g.a.syncer.sync(g.tmp, g.waiting, g.failures)
 	for _, f := range g.waiting {
-		lanes.Go(func() error {
-			return errors.Join(g.a.disk.sync(f), g.a.disk.close(f))
-		})
+		err = errors.Join(err, g.a.disk.close(f))
 	}
 	g.waiting = g.waiting[:0]
-	return lanes.Wait()
+	return err
 }
 
 func (g *maildirGroup) settle(ctx context.Context, rows []ledger.Message) (int64, error) {
@@ -111,22 +109,17 @@ func (g *maildirGroup) settle(ctx context.Context, rows []ledger.Message) (int64
 	if err != nil {
 		return -1, err
 	}
-	cur, err := g.dir.sub("cur")
-	if err != nil {
-		return -1, err
-	}
-	defer cur.close()
 	for i, row := range rows {
 		if err := ctx.Err(); err != nil {
 			return -1, err
 		}
-		to := path.Join("cur", maildir.Join(row.Base, maildir.Letters(row.Flags, keywords)))
-		if err := g.a.disk.rename(g.dir, path.Join("tmp", g.names[i]), to); err != nil {
+		to := maildir.Join(row.Base, maildir.Letters(row.Flags, keywords))
+		if err := g.a.disk.move(g.dir, g.tmp, g.names[i], g.cur, to); err != nil {
 			return -1, err
 		}
 		g.moved = append(g.moved, to)
 	}
-	return -1, g.a.disk.syncDir(cur)
+	return -1, g.a.disk.syncDir(g.cur)
 }
 
 func (g *maildirGroup) drop() error {
@@ -136,23 +129,31 @@ func (g *maildirGroup) drop() error {
 	}
 	g.waiting = nil
 	for i, name := range g.names {
-		name = path.Join("tmp", name)
 		if i < len(g.moved) {
-			name = g.moved[i]
+			errs = append(errs, g.a.disk.remove(g.cur, g.moved[i]))
+		} else {
+			errs = append(errs, g.a.disk.remove(g.tmp, name))
 		}
-		errs = append(errs, g.a.disk.remove(g.dir, name))
 	}
 	g.names, g.moved = nil, nil
 	return errors.Join(errs...)
 }
 
-func (g *maildirGroup) close() error { return errors.Join(g.tmp.close(), g.dir.close()) }
+func (g *maildirGroup) close() error {
+	var errs []error
+	for _, f := range []*folder{g.cur, g.tmp, g.dir} {
+		if f != nil {
+			errs = append(errs, f.close())
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // row gives what the index keeps of the message that was taken in last; the format adds where it lies.
 func (in *intake) row(m migrate.Message, now time.Time) ledger.Message {
 	return ledger.Message{
 		Length: in.lines.Disk(), Raw: in.lines.Raw(), NoFinalNewline: in.lines.Open(),
-		InternalDate: m.InternalDate, Flags: m.Flags, Identity: in.hasher.Identity(), MessageID: messageID(in.head),
+		InternalDate: m.InternalDate, Flags: m.Flags, Identity: in.identity, MessageID: messageID(in.head),
 		Added: now.UTC().Truncate(time.Second),
 	}
 }

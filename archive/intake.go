@@ -16,10 +16,11 @@ const headBound = 64 << 10
 
 // An intake takes in one body after another: it learns identity, Message-ID and line ends on the way to the disk.
 type intake struct {
-	hasher *migrate.Hasher
-	lines  lines.Writer
-	head   []byte
-	buf    []byte
+	hasher   *migrate.Hasher
+	lines    lines.Writer
+	identity migrate.Identity
+	head     []byte // as far as the Message-ID is looked for
+	buf      []byte
 }
 
 func newIntake() *intake {
@@ -38,6 +39,8 @@ func (in *intake) copy(ctx context.Context, out io.Writer, widen func() error, b
 	in.hasher.Reset()
 	in.lines.Reset(out, widen)
 	in.head = in.head[:0]
+	behind := false // the header
+	hashed, ok := body.Reader.(*migrate.HashedReader)
 	for body.Reader != nil {
 		if err := ctx.Err(); err != nil {
 			return &readError{err}
@@ -45,8 +48,12 @@ func (in *intake) copy(ctx context.Context, out io.Writer, widen func() error, b
 		n, err := body.Read(in.buf)
 		if n > 0 {
 			piece := in.buf[:n]
-			_, _ = in.hasher.Write(piece) // never fails
-			in.head = append(in.head, piece[:min(n, headBound-len(in.head))]...)
+			if !ok {
+				_, _ = in.hasher.Write(piece) // never fails
+			}
+			if !behind {
+				behind = in.keepHead(piece)
+			}
 			if _, err := in.lines.Write(piece); err != nil {
 				return err
 			}
@@ -64,7 +71,27 @@ func (in *intake) copy(ctx context.Context, out io.Writer, widen func() error, b
 	case body.Size >= 0 && wire > body.Size:
 		return &readError{errors.New("it is longer than announced")}
 	}
+	in.identity = in.hasher.Identity()
+	if ok {
+		in.identity = hashed.Identity()
+	}
+	if in.identity.Size != in.lines.Wire() {
+		return &readError{errors.New("some of it had been read before")}
+	}
 	return in.lines.Close()
+}
+
+// keepHead keeps piece as far as it belongs to the header, and tells whether that has ended.
+func (in *intake) keepHead(piece []byte) (ended bool) {
+	seen := len(in.head)
+	if seen == 0 { // mostly all of it is here
+		if end := headerEnd(piece, 0); end >= 0 && end <= headBound {
+			in.head = append(in.head, piece[:end]...)
+			return true
+		}
+	}
+	in.head = append(in.head, piece[:min(len(piece), headBound-seen)]...)
+	return len(in.head) == headBound || headerEnd(in.head, max(0, seen-3)) >= 0
 }
 
 // messageID gives the first Message-ID of a header, tolerant of what real mail has: any case, folded lines, no angle

@@ -145,7 +145,7 @@ func TestRunThatWasCutOffIsToldOf(t *testing.T) {
 	inEach(t, func(t *testing.T, a *Archive) {
 		store(t, a, "INBOX", three[0])
 		s := a.Sink()
-		put(t, s, "INBOX", three[1], three[2], strings.Repeat("long\r\n", 20000))
+		put(t, s, "INBOX", three[1], three[2], strings.Repeat("long\r\n", 60000))
 		group := s.(*sink).group
 		if group == nil {
 			t.Fatal("nothing is pending")

@@ -77,11 +77,11 @@ func eachFile(dir *folder, do func(where, name string) error) error {
 		if err != nil {
 			return err
 		}
-		err = eachEntry(sub, func(e fs.DirEntry) error {
-			if e.Name()[0] == '.' {
+		err = eachName(sub, func(name string) error {
+			if name[0] == '.' {
 				return nil
 			}
-			return do(where, e.Name())
+			return do(where, name)
 		})
 		if err = errors.Join(err, sub.close()); err != nil {
 			return err
@@ -91,14 +91,23 @@ func eachFile(dir *folder, do func(where, name string) error) error {
 }
 
 // eachEntry calls do for every entry of a directory, in no order, a bounded number at a time.
-func eachEntry(dir *folder, do func(e fs.DirEntry) error) (err error) {
+func eachEntry(dir *folder, do func(e fs.DirEntry) error) error {
+	return eachOf(dir, (*os.File).ReadDir, do)
+}
+
+// eachName is eachEntry for the names alone, for which the files need not be looked at.
+func eachName(dir *folder, do func(name string) error) error {
+	return eachOf(dir, (*os.File).Readdirnames, do)
+}
+
+func eachOf[E any](dir *folder, read func(*os.File, int) ([]E, error), do func(E) error) (err error) {
 	f, err := dir.root.OpenFile(".", os.O_RDONLY, 0)
 	if err != nil {
 		return dir.broken("read", "", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	for {
-		entries, err := f.ReadDir(500)
+		entries, err := read(f, 500)
 		for _, e := range entries {
 			if err := do(e); err != nil {
 				return err
