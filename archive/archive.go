@@ -176,7 +176,11 @@ func (a *Archive) Index() *ledger.DB { return a.index }
 
 // Ledger gives the ledger, kept in the index, of what came from source into this archive.
 func (a *Archive) Ledger(ctx context.Context, source string) (migrate.Ledger, error) {
-	return a.index.Ledger(ctx, source, a.ID())
+	known, err := a.index.Ledger(ctx, source, a.ID())
+	if err != nil {
+		return nil, err
+	}
+	return ledgerInside{known}, nil
 }
 
 // Close ends the use. Sources and Sinks must be closed before. Everything that was committed is safe already.

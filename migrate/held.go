@@ -126,6 +126,16 @@ func (d *destination) list(ctx context.Context, l *lane) error {
 	if !ok || !d.doubted && l.existed != nil && l.existed[d.path] == nil {
 		return nil
 	}
+	d.held = map[int64][]*Message{}
+	if beside, ok := l.Ledger.(Unclaimer); ok {
+		for m, err := range beside.Unclaimed(ctx, d.path) {
+			if err != nil {
+				return err
+			}
+			d.held[m.Size] = append(d.held[m.Size], &m)
+		}
+		return nil
+	}
 	var claimed keySet
 	d.unnamed = map[Digest]int{}
 	for entry, err := range l.Ledger.Claims(ctx, d.path) {
@@ -138,7 +148,6 @@ func (d *destination) list(ctx context.Context, l *lane) error {
 			claimed.add(entry.Place)
 		}
 	}
-	d.held = map[int64][]*Message{}
 	for m, err := range holder.Messages(ctx, d.path) {
 		if err != nil {
 			return err

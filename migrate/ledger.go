@@ -34,6 +34,13 @@ type Ledger interface {
 	SetSeen(ctx context.Context, mbox Path, status Status) error
 }
 
+// An Unclaimer is a Ledger that lies beside the mail of the destination, in an archive's index, and can tell at once
+// what there it says nothing of.
+type Unclaimer interface {
+	// Unclaimed yields the messages of the destination's mailbox dest that no entry claims; see Ledger.Claims.
+	Unclaimed(ctx context.Context, dest Path) iter.Seq2[Message, error]
+}
+
 // A State tells how far a message has come.
 type State uint8
 
