@@ -122,7 +122,7 @@ func (c *comparison) open(ctx context.Context) (err error) {
 	if c.source != nil {
 		return nil
 	}
-	source, err := enter(ctx, c.door, c.OpenSource)
+	source, err := enter(ctx, c.door, false, c.OpenSource)
 	if err == nil {
 		c.source = source
 	}

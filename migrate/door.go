@@ -8,12 +8,14 @@ import (
 )
 
 // A door is the way into one end, for all lanes of a run. They enter one by one: a server that comes back is not
-// stormed, and a password that one lane saw refused is not shown again by the others.
+// stormed, and a password that one lane saw refused is not shown again by the others. Only new lanes, which come while
+// all goes well, enter side by side.
 type door struct {
 	turn    chan struct{} // holds one
 	entered bool          // at least once
 	knocks  int           // in vain, before that
 	doubted bool          // the last log-in was refused, though one was right before
+	doubts  int           // how often that came about
 	shut    error         // there is no more use in trying
 }
 
@@ -25,33 +27,55 @@ const (
 
 func newDoor() *door { return &door{turn: make(chan struct{}, 1)} }
 
-// enter opens one more connection. Its errors carry the advice that follows from how this door has behaved so far.
-func enter[T any](ctx context.Context, d *door, open func(context.Context) (T, error)) (T, error) {
+// enter opens one more connection, beside others where it is the first of a lane. Its errors carry the advice that follows
+// from how this door has behaved so far.
+func enter[T any](ctx context.Context, d *door, first bool, open func(context.Context) (T, error)) (T, error) {
 	var none T
-	select {
-	case d.turn <- struct{}{}:
-		defer func() { <-d.turn }()
-	case <-ctx.Done():
-		return none, context.Cause(ctx)
+	if err := d.take(ctx); err != nil {
+		return none, err
 	}
+	defer d.give()
 	if d.shut != nil {
 		return none, d.shut
 	}
+	doubts := d.doubts
+	beside := first && d.entered && !d.doubted
+	if beside {
+		d.give()
+	}
 	end, err := open(ctx)
+	if beside {
+		d.turn <- struct{}{} // whoever has it will not ask for another
+	}
 	if err == nil {
-		d.entered, d.doubted = true, false
+		d.entered, d.doubted = true, d.doubted && beside
 		return end, nil
 	}
 	if ctx.Err() != nil {
 		return none, err
 	}
-	return none, d.refused(err)
+	return none, d.refused(err, doubts)
 }
 
-func (d *door) refused(err error) error {
+func (d *door) take(ctx context.Context) error {
+	select {
+	case d.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (d *door) give() { <-d.turn }
+
+// refused tells what an error means that came of an attempt begun after so many doubts.
+func (d *door) refused(err error, doubts int) error {
 	advice, _ := AdviceOf(err)
 	switch {
-	case KindOf(err) == Auth && d.entered && !d.doubted:
+	case KindOf(err) == Auth && d.entered && (!d.doubted || doubts < d.doubts):
+		if !d.doubted {
+			d.doubts++
+		}
 		d.doubted = true
 		return &Error{Kind: Auth, Advice: Later, RetryAfter: secondLogin, Err: err}
 	case KindOf(err) == Auth:

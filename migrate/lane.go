@@ -33,7 +33,7 @@ func (r *run) newPatience() patience {
 
 func (l *lane) openSource(ctx context.Context) (Source, error) {
 	if l.source == nil {
-		source, err := enter(ctx, l.sourceDoor, l.OpenSource)
+		source, err := enter(ctx, l.sourceDoor, !l.worked, l.OpenSource)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +86,7 @@ func (l *lane) survey(ctx context.Context) (there []Mailbox, err error) {
 func (l *lane) openSink(ctx context.Context) (err error) {
 	if l.sink == nil && l.OpenSink != nil {
 		var sink Sink
-		if sink, err = enter(ctx, l.sinkDoor, l.OpenSink); err == nil {
+		if sink, err = enter(ctx, l.sinkDoor, !l.worked, l.OpenSink); err == nil {
 			l.sink = sink
 		}
 	}
