@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -162,8 +163,14 @@ func (s doctorSummary) words() string {
 			text += ", with a new archive.json; the old one is kept as " + s.Kept
 		}
 	default:
-		text += fmt.Sprintf("%s; %s", plural(s.Damaged, "message is damaged", "messages are damaged"),
-			plural(s.Unnamed, "stretch of octets belongs to no message", "stretches of octets belong to no message"))
+		var wrong []string
+		if s.Damaged > 0 {
+			wrong = append(wrong, plural(s.Damaged, "message is damaged", "messages are damaged"))
+		}
+		if s.Unnamed > 0 {
+			wrong = append(wrong, plural(s.Unnamed, "stretch of octets belongs to no message", "stretches of octets belong to no message"))
+		}
+		text += strings.Join(wrong, "; ")
 	}
 	return text
 }

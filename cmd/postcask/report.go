@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -139,18 +140,19 @@ func (r *report) end(sum migrate.Summary, err error) error {
 		r.term.fail(err, hint)
 		return told{err}
 	case status != exitDone:
-		left := sum.Failed + sum.Quarantined
 		if sum.NotDeleted > 0 {
 			r.term.warn(fmt.Sprintf("%s: %s could not be deleted at the source", r.command, plural(sum.NotDeleted, "message", "messages")))
 		}
-		if left+sum.MailboxesFailed == 0 {
-			return verdict(status)
+		if sum.Failed+sum.MailboxesFailed > 0 {
+			r.term.warn(fmt.Sprintf("%s: %s and %s were left behind; run the same command again to try them once more",
+				r.command, plural(sum.Failed, "message", "messages"), plural(sum.MailboxesFailed, "mailbox", "mailboxes")))
 		}
-		r.term.warn(fmt.Sprintf("%s: %s and %s were left behind; run the same command again to try them once more",
-			r.command, plural(left, "message", "messages"), plural(sum.MailboxesFailed, "mailbox", "mailboxes")))
-		if sum.Quarantined > 0 && r.aside != "" {
-			r.term.warn(fmt.Sprintf("%s: what was quarantined is in %s with the reason; it is tried again when something has changed, and after a week",
-				r.command, r.aside))
+		if sum.Quarantined > 0 {
+			text := fmt.Sprintf("%s: %s could not move", r.command, plural(sum.Quarantined, "message", "messages"))
+			if r.aside != "" {
+				text += ": the reason is in " + r.aside
+			}
+			r.term.warn(text + "; tried again when something has changed, and after a week")
 		}
 		return verdict(status)
 	}
@@ -188,7 +190,7 @@ func (r *report) summary(sum migrate.Summary, err error) string {
 	fmt.Fprintf(&b, ": %s in %s: %s; %v", plural(sum.Messages, "message", "messages"),
 		plural(int64(sum.Mailboxes), "mailbox", "mailboxes"), counted(sum.Counts, r.dryRun), sum.Elapsed.Round(100*time.Millisecond))
 	if rate := perSecond(sum); rate >= 1 && !r.dryRun {
-		fmt.Fprintf(&b, ", %.0f messages/s", rate)
+		fmt.Fprintf(&b, ", %s messages/s", humanize.Comma(int64(math.Round(rate))))
 	}
 	if sum.Deleted > 0 {
 		fmt.Fprintf(&b, "; %s %s at the source", plural(sum.Deleted, "message", "messages"), map[bool]string{false: "deleted", true: "to delete"}[r.dryRun])

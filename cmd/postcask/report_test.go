@@ -44,33 +44,36 @@ func TestReport(t *testing.T) {
 		set            func(*terminal)
 		stdout, stderr string
 	}{
-		"plain": {func(*terminal) {}, `backup: 5,200 messages in 3 mailboxes: 4,000 copied (123 MB), 1,190 present, 5 filtered, 1 quarantined, 4 left behind, 7 with new flags; 2s, 2000 messages/s; 2 keywords not kept by the destination
+		"plain": {func(*terminal) {}, `backup: 5,200 messages in 3 mailboxes: 4,000 copied (123 MB), 1,190 present, 5 filtered, 1 quarantined, 4 left behind, 7 with new flags; 2s, 2,000 messages/s; 2 keywords not kept by the destination
 `, `postcask: warning: source imap.example.org: "INBOX", UID 8: NO \x1b[31m[SERVERBUG]; left behind
 postcask: warning: "Lists", "u1": too large; quarantined
 postcask: warning: "Odd": cannot be read
 postcask: connection reset; trying again in 1.5s
 postcask: "INBOX" to "Old/INBOX": 1 copied (5.0 kB), 2 left behind
-postcask: warning: backup: 5 messages and 0 mailboxes were left behind; run the same command again to try them once more
+postcask: warning: backup: 4 messages and 0 mailboxes were left behind; run the same command again to try them once more
+postcask: warning: backup: 1 message could not move: the reason is in aside; tried again when something has changed, and after a week
 `},
-		"verbose": {func(t *terminal) { t.verbose = 1 }, `backup: 5,200 messages in 3 mailboxes: 4,000 copied (123 MB), 1,190 present, 5 filtered, 1 quarantined, 4 left behind, 7 with new flags; 2s, 2000 messages/s; 2 keywords not kept by the destination
+		"verbose": {func(t *terminal) { t.verbose = 1 }, `backup: 5,200 messages in 3 mailboxes: 4,000 copied (123 MB), 1,190 present, 5 filtered, 1 quarantined, 4 left behind, 7 with new flags; 2s, 2,000 messages/s; 2 keywords not kept by the destination
 `, `postcask: "INBOX", UID 7: copied, 5.0 kB, without $X
 postcask: warning: source imap.example.org: "INBOX", UID 8: NO \x1b[31m[SERVERBUG]; left behind
 postcask: warning: "Lists", "u1": too large; quarantined
 postcask: warning: "Odd": cannot be read
 postcask: connection reset; trying again in 1.5s
 postcask: "INBOX" to "Old/INBOX": 1 copied (5.0 kB), 2 left behind
-postcask: warning: backup: 5 messages and 0 mailboxes were left behind; run the same command again to try them once more
+postcask: warning: backup: 4 messages and 0 mailboxes were left behind; run the same command again to try them once more
+postcask: warning: backup: 1 message could not move: the reason is in aside; tried again when something has changed, and after a week
 `},
 		"quiet": {func(t *terminal) { t.quiet = true }, "", `postcask: warning: source imap.example.org: "INBOX", UID 8: NO \x1b[31m[SERVERBUG]; left behind
 postcask: warning: "Lists", "u1": too large; quarantined
 postcask: warning: "Odd": cannot be read
-postcask: warning: backup: 5 messages and 0 mailboxes were left behind; run the same command again to try them once more
+postcask: warning: backup: 4 messages and 0 mailboxes were left behind; run the same command again to try them once more
+postcask: warning: backup: 1 message could not move: the reason is in aside; tried again when something has changed, and after a week
 `},
 	} {
 		t.Run(name, func(t *testing.T) {
 			term, stdout, stderr := testTerminal()
 			test.set(term)
-			r := &report{term: term, command: "backup", source: "s", destination: "d"}
+			r := &report{term: term, command: "backup", source: "s", destination: "d", aside: "aside"}
 			r.begin()
 			for _, e := range someEvents {
 				r.event(e)
