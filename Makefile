@@ -11,6 +11,7 @@ STATICCHECK := $(CACHE)/staticcheck-$(STATICCHECK_VERSION)/staticcheck
 SERVERS := dovecot,cyrus,courier
 FUZZTIME := 30s
 KILLS := 200
+MESSAGES := 1000000
 SEED :=
 BENCH := medium
 BENCHDIR :=
@@ -43,6 +44,10 @@ torture: servers ## kill backup, restore and migrate 200 times each in their wor
 	POSTCASK_SERVERS=dovecot POSTCASK_KILLS=$(KILLS) POSTCASK_SEED=$(SEED) \
 		go test -tags integration -count=1 -timeout 120m -v -run '^TestTorture$$' ./cmd/postcask
 
+.PHONY: soak
+soak: ## back up an account of a million small messages, beside one of 20,000; MESSAGES=… makes it another number, TMPDIR=… says where
+	POSTCASK_SOAK=$(MESSAGES) go test -tags 'integration soak' -count=1 -timeout 180m -v -run '^TestLongRun$$' ./cmd/postcask
+
 .PHONY: servers
 servers: ## install the mail servers, unless they are there
 	@.ci/install-servers
@@ -51,8 +56,8 @@ servers: ## install the mail servers, unless they are there
 check: $(STATICCHECK) ## format, vet, staticcheck, with and without the integration tests
 	@files=$$(gofmt -l cmd migrate archive); if [ -n "$$files" ]; then echo "not formatted (gofmt -w):"; echo "$$files"; exit 1; fi
 	go vet ./...
-	go vet -tags integration ./...
-	$(STATICCHECK) -tags integration ./...
+	go vet -tags 'integration soak' ./...
+	$(STATICCHECK) -tags 'integration soak' ./...
 
 $(STATICCHECK):
 	GOBIN=$(@D) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)

@@ -48,6 +48,12 @@
 //	type Faults func(n int) Fault                                                    for the nth connection to a port
 //	func NewFaultyListener(ln net.Listener, faults Faults) net.Listener
 //
+// A Large is an account of any number of messages that are made as they are asked for; plain IMAP, for volume.
+//
+//	func StartLarge(tb testing.TB, messages int) *Large
+//	func (l *Large) Grow(messages int)
+//	func (l *Large) AppendMessage(octets []byte, n int) []byte                      what the nth is
+//
 // # Scripted dialogues
 //
 //	func PlayFile(tb testing.TB, path string) *Player
