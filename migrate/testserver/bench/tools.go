@@ -14,11 +14,12 @@ import (
 
 // A room is where one program does one job: which accounts, and where it may write.
 type room struct {
-	host, port              string
-	source, destination     string // accounts, both on that server
-	work                    string // folder for configuration and state
-	out                     string // folder for the mail of a backup
-	archive                 string // folder of the archive to restore
+	host, port          string
+	source, destination string // accounts, both on that server
+	work                string // folder for configuration and state
+	out                 string // folder for the mail of a backup
+	archive             string // folder of the archive to restore
+	postcask, self      string // programs
 }
 
 func (r *room) addr() string { return net.JoinHostPort(r.host, r.port) }
