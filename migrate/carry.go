@@ -51,9 +51,11 @@ func (l *lane) carry(ctx context.Context, w *work, messages []Message) (settled 
 			}
 		}
 		// The source is lost. What has come over is made safe all the same.
-		if commitErr := commit(); commitErr != nil && !IsTemporary(commitErr) { // what it refused is sent, and refused, once more
+		commitErr := commit() // what it refused is sent, and refused, once more
+		if commitErr != nil && !IsTemporary(commitErr) {
 			return settled, commitErr
 		}
+		l.answered = commitErr == nil
 		return settled, atEnd(l.Source, err)
 	}
 	if err := commit(); err != nil {

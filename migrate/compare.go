@@ -260,7 +260,9 @@ func (c *comparison) holding(ctx context.Context, dest Path) (*holding, error) {
 		if err != nil {
 			return nil, err
 		}
-		claimed.add(entry.Place)
+		if entry.State == Arrived {
+			claimed.add(entry.Place)
+		}
 	}
 	var unread []Message
 	for m, err := range c.holder.Messages(ctx, dest) {

@@ -16,14 +16,17 @@ type destination struct {
 	// inHand is read-locked while messages are between append and record. Whoever looks at what the mailbox holds
 	// locks it, lest a message in another lane's hand be taken for one that nobody claims.
 	inHand sync.RWMutex
+	turn   chan struct{} // holds one: the lane that awaits what is on its way into the mailbox, see await
 
 	mu      sync.Mutex
 	made    bool
-	makeErr error
+	shut    error // why nothing can be moved there; told once
 	listed  bool
 	doubted bool                 // listed before, but an append has been lost since
+	awaited bool                 // what may be on its way has had its time
 	held    map[int64][]*Message // by size
 	unnamed map[Digest]int       // claims of messages whose place is not known, by Trimmed
+	open    []Entry              // sent and not answered for when this was listed, from any mailbox of the source
 }
 
 func (r *run) destination(path Path) *destination {
@@ -31,7 +34,7 @@ func (r *run) destination(path Path) *destination {
 	defer r.mu.Unlock()
 	d := r.destinations[path]
 	if d == nil {
-		d = &destination{path: path}
+		d = &destination{path: path, turn: make(chan struct{}, 1)}
 		r.destinations[path] = d
 	}
 	return d
@@ -41,35 +44,53 @@ func (r *run) destination(path Path) *destination {
 func (d *destination) doubt() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.listed, d.doubted = false, true
+	d.listed, d.doubted, d.awaited = false, true, false
 }
 
-// prepare makes the mailbox where it is missing and looks at what it holds. False means that the mailbox cannot be
-// made; its messages are then counted as left behind.
+// prepare makes the mailbox where it is missing and looks at what it holds. False means that nothing can be moved there;
+// the messages of g are then counted as left behind.
 func (d *destination) prepare(ctx context.Context, l *lane, g *group) (bool, error) {
 	d.mu.Lock()
-	made, listed, makeErr := d.made, d.listed || len(g.messages) == 0, d.makeErr
+	ready := d.made && d.shut == nil && (d.listed || len(g.messages) == 0)
 	d.mu.Unlock()
-	if made && listed && makeErr == nil {
+	if ready {
 		return true, nil
 	}
 	d.inHand.Lock()
 	defer d.inHand.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.make(ctx, l, g.mbox); err != nil {
-		return false, err
+	err := d.shut
+	if err == nil {
+		err = d.make(ctx, l, g.mbox)
 	}
-	if d.makeErr != nil {
-		for _, m := range g.messages {
-			l.leave(g.work, m, l.Destination, d.makeErr)
-		}
-		return false, nil
+	if err == nil && len(g.messages) > 0 {
+		err = d.lookOnce(ctx, l)
 	}
-	if len(g.messages) == 0 {
-		return true, nil
+	if err == nil || !d.shuts(l, g.mbox, err) {
+		return err == nil, err
 	}
-	return true, d.lookOnce(ctx, l)
+	g.fault.Store(true)
+	for _, m := range g.messages {
+		l.leave(g.work, m, l.Destination, d.shut)
+	}
+	return false, nil
+}
+
+// shuts tells whether err keeps us out of this mailbox alone, and tells of it the first time.
+func (d *destination) shuts(l *lane, mbox Mailbox, err error) bool {
+	if d.shut != nil {
+		return true
+	}
+	if !concernsMailbox(err) || isSpent(err) || KindOf(err) != Failed && (KindOf(err) != Refused || !d.made) {
+		return false // one that may not make a mailbox may make none
+	}
+	d.shut = err
+	l.update(func() {
+		l.summary.MailboxesFailed++
+		l.tell(Event{Type: EventWarning, Mailbox: mbox.Path, Destination: d.path, Err: err})
+	})
+	return true
 }
 
 // look makes sure that it is known what the mailbox holds.
@@ -93,35 +114,22 @@ func (d *destination) lookOnce(ctx context.Context, l *lane) error {
 	return nil
 }
 
-// make creates the mailbox once. A refusal that concerns this mailbox alone is kept in makeErr.
+// make creates the mailbox once.
 func (d *destination) make(ctx context.Context, l *lane, mbox Mailbox) error {
-	if d.made || d.makeErr != nil {
-		return nil
-	}
-	if !l.Options.DryRun && l.missing(d.path, mbox) {
+	if !d.made && !l.Options.DryRun && l.missing(d.path, mbox) {
 		there := mbox
 		there.Path = d.path
-		err := atEnd(l.Destination, l.sink.Create(ctx, there))
-		switch {
-		case err == nil:
-		case KindOf(err) == Failed && concernsMailbox(err):
-			d.makeErr = err
-			l.update(func() {
-				l.summary.MailboxesFailed++
-				l.tell(Event{Type: EventWarning, Mailbox: mbox.Path, Destination: d.path, Err: err})
-			})
-			return nil
-		default:
-			return err
+		if err := l.sink.Create(ctx, there); err != nil {
+			return atEnd(l.Destination, err)
 		}
 	}
 	d.made = true
 	return nil
 }
 
-// list learns which messages the mailbox holds that nobody claims.
+// list learns which messages the mailbox holds that nobody claims, and what was sent there and not answered for.
 func (d *destination) list(ctx context.Context, l *lane) error {
-	d.held, d.unnamed = nil, nil
+	d.held, d.unnamed, d.open = nil, nil, nil
 	holder, ok := l.sink.(Source)
 	if !ok || !d.doubted && l.existed != nil && l.existed[d.path] == nil {
 		return nil
@@ -142,9 +150,12 @@ func (d *destination) list(ctx context.Context, l *lane) error {
 		if err != nil {
 			return err
 		}
-		if entry.Place.IsZero() {
+		switch {
+		case entry.State == Intended:
+			d.open = append(d.open, entry)
+		case entry.Place.IsZero():
 			d.unnamed[entry.Identity.Trimmed]++
-		} else {
+		default:
 			claimed.add(entry.Place)
 		}
 	}

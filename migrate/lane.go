@@ -15,6 +15,7 @@ type lane struct {
 	head     *bufio.Reader // to look for a date in
 	patience patience
 
+	answered   bool // all that was sent in the last try has been, though it failed
 	touched    bool // messages are being read or sent: what breaks a connection now may be one of them
 	worked     bool // had both ends once
 	turnedAway int  // in a row

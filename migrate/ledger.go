@@ -21,8 +21,8 @@ type Ledger interface {
 	Intend(ctx context.Context, mbox Path, entries []Entry) error
 	// Entries yields every entry of the source's mailbox, in the order of keys.
 	Entries(ctx context.Context, mbox Path) iter.Seq2[Entry, error]
-	// Claims yields the entries that are not retired and whose message lies in the destination's mailbox dest, from
-	// whatever mailbox of the source it came.
+	// Claims yields the entries whose message lies in the destination's mailbox dest, or may lie there, from whatever
+	// mailbox of the source it came: those that have Arrived and are not retired, and all that are Intended.
 	Claims(ctx context.Context, dest Path) iter.Seq2[Entry, error]
 	// Count tells how many entries of the source's mailbox have Arrived and are not retired.
 	Count(ctx context.Context, mbox Path) (int64, error)

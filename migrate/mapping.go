@@ -11,7 +11,8 @@ type Mapping struct {
 	Moves []Move // the first that matches decides, and no role is looked at then
 	Under Path   // put everything below this mailbox
 
-	roles []Move
+	roles   []Move
+	sources []Path
 }
 
 // A Move puts the mailbox From, and all below it, at To.
@@ -29,7 +30,10 @@ var commonNames = map[Role][]string{
 // source goes to what is \Sent at the destination, whatever either is called. A source that marks no mailbox of a role
 // has it guessed by name.
 func (m *Mapping) Bind(source, destination []Mailbox) {
-	m.roles = nil
+	m.roles, m.sources = nil, nil
+	for _, mbox := range source {
+		m.sources = append(m.sources, mbox.Path)
+	}
 	for _, role := range []Role{RoleSent, RoleDrafts, RoleTrash, RoleJunk, RoleArchive} {
 		to, marked := byRole(destination, role)
 		if !marked {
@@ -65,6 +69,11 @@ func byName(mailboxes []Mailbox, names []string) (Path, bool) {
 		}
 	}
 	return "", false
+}
+
+// into gives the mailboxes of the source that go to dest, of those that Bind was told.
+func (m *Mapping) into(dest Path) []Path {
+	return slices.DeleteFunc(slices.Clone(m.sources), func(path Path) bool { return m.Destination(path) != dest })
 }
 
 // Destination gives the destination's path for a mailbox of the source.

@@ -25,7 +25,7 @@ func (l *lane) move(ctx context.Context, g *group) error {
 			part = left[:min(1, len(left))]
 		}
 		var settled []Key
-		l.touched = false
+		l.touched, l.answered = false, false
 		ok, err := d.prepare(ctx, l, g)
 		if err == nil && !ok {
 			return nil
@@ -60,7 +60,9 @@ func (l *lane) move(ctx context.Context, g *group) error {
 			return err
 		}
 		l.close()
-		d.doubt()
+		if !l.answered {
+			d.doubt()
+		}
 		if l.touched && !concernsSession(err) {
 			attempts++ // it may be one message that breaks the connection
 		}
@@ -139,7 +141,7 @@ func (l *lane) pass(ctx context.Context, d *destination, g *group, messages []Me
 	if len(messages) == 0 {
 		return nil, nil, nil
 	}
-	if err := l.await(ctx, d, g.work, messages); err != nil {
+	if err := l.await(ctx, d); err != nil {
 		return nil, nil, err
 	}
 	d.inHand.RLock()

@@ -234,7 +234,7 @@ func TestPagesAreReadByIndex(t *testing.T) {
 	}{
 		{"lookup", lookupQuery(3), 10},
 		{"entries", entriesQuery, 5},
-		{"claims", claimsQuery, 10},
+		{"claims", claimsQuery, 11},
 		{"messages", messagesQuery, 3},
 		{"twins", twinsQuery, 2},
 		{"forget", forgetRetired, 8},

@@ -18,7 +18,7 @@ const (
 		WHERE e.box = ? AND (e.validity, e.uid, e.name) > (?, ?, ?) ORDER BY e.validity, e.uid, e.name LIMIT ?`
 	claimsOrder = `e.place_validity, e.place_uid, e.place_name, e.box, e.validity, e.uid, e.name`
 	claimsQuery = `SELECT e.validity, e.uid, e.name, ` + entryColumns + `, e.box FROM entries e JOIN boxes d ON d.id = e.dest
-		WHERE e.dest = ? AND e.state = ? AND e.retired IS NULL AND (` + claimsOrder + `) > (?, ?, ?, ?, ?, ?, ?)
+		WHERE e.dest = ? AND (e.state = ? AND e.retired IS NULL OR e.state = ?) AND (` + claimsOrder + `) > (?, ?, ?, ?, ?, ?, ?)
 		ORDER BY ` + claimsOrder + ` LIMIT ?`
 )
 
@@ -78,7 +78,7 @@ func (l *Ledger) Claims(ctx context.Context, dest migrate.Path) iter.Seq2[migrat
 			after = []any{e.Place.Validity, e.Place.UID, e.Place.Name, box, e.Key.Validity, e.Key.UID, e.Key.Name}
 			return e, err
 		}, func() (string, []any) {
-			return l.db.entryQuery(claimsQuery), append(append([]any{id, migrate.Arrived}, after...), pageRows)
+			return l.db.entryQuery(claimsQuery), append(append([]any{id, migrate.Arrived, migrate.Intended}, after...), pageRows)
 		})
 	}
 }

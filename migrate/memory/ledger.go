@@ -83,7 +83,8 @@ func (l *Ledger) Claims(_ context.Context, dest migrate.Path) iter.Seq2[migrate.
 	var claims []migrate.Entry
 	for _, entries := range l.entries {
 		for _, entry := range entries {
-			if entry.State == migrate.Arrived && !entry.Retired && entry.Mailbox == dest {
+			lies := entry.State == migrate.Arrived && !entry.Retired || entry.State == migrate.Intended
+			if lies && entry.Mailbox == dest {
 				claims = append(claims, entry)
 			}
 		}

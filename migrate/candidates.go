@@ -1,0 +1,170 @@
+package migrate
+
+import (
+	"context"
+	"slices"
+)
+
+// candidates are messages at the destination that nobody claims, each perhaps one whose answer was lost.
+type candidates struct {
+	from    Path       // of the source
+	there   []*Message // in the order of their keys
+	intents map[Key]Entry
+	all     bool                     // the server counts anew: every message may be one that was sent
+	others  map[int64]bool           // sizes of further messages that may be among what is there, see lookBeside
+	sent    map[string][]sentMessage // what may be among what is there by Message-ID, of others too
+	unknown int                      // others whose Message-ID cannot be learnt
+	unlike  map[string]bool          // by Message-ID: not all of those have arrived, and they are not the same
+	theirs  map[Key]string           // Message-IDs; a key is missing where the header could not be read
+	ours    map[Key]string
+}
+
+func (l *lane) candidates(ctx context.Context, d *destination, w *work, open []Message, intents map[Key]Entry) (*candidates, error) {
+	next, err := l.sink.(Numberer).Next(ctx, d.path)
+	if err != nil {
+		return nil, atEnd(l.Destination, err)
+	}
+	c := &candidates{from: w.mbox.Path, intents: intents}
+	for _, m := range open {
+		since := intents[m.Key].Place
+		c.all = c.all || next.Validity == since.Validity && next.UID != 0 && next.UID < since.UID
+	}
+	for _, same := range d.held {
+		for _, held := range same {
+			if slices.ContainsFunc(open, func(m Message) bool { return c.mayBe(held, m) }) {
+				c.there = append(c.there, held)
+			}
+		}
+	}
+	slices.SortFunc(c.there, func(a, b *Message) int { return a.Key.Compare(b.Key) })
+	return c, nil
+}
+
+// mayBe tells whether held can be what became of m, by its key and size: a server that changes a message, such as by
+// encoding it otherwise, does so within bounds.
+func (c *candidates) mayBe(held *Message, m Message) bool {
+	since := c.intents[m.Key].Place
+	if held.Key.Validity == since.Validity && held.Key.UID < since.UID && !c.all {
+		return false
+	}
+	if held.Size != m.Size && c.others[held.Size] { // rather another one, unchanged, that shares the Message-ID
+		return false
+	}
+	return m.Size < 0 || held.Size < 0 || max(m.Size, held.Size) <= 2*min(m.Size, held.Size)+16<<10
+}
+
+// read learns the Message-IDs of both sides, as far as they tell them.
+func (c *candidates) read(ctx context.Context, l *lane, d *destination, w *work, open []Message) (err error) {
+	ask := make([]Message, len(c.there))
+	for i, held := range c.there {
+		ask[i] = *held
+	}
+	if c.theirs, err = messageIDs(ctx, l.sink, d.path, ask); err != nil {
+		return atEnd(l.Destination, err)
+	}
+	c.ours, err = messageIDs(ctx, l.source, w.mbox.Path, open)
+	if err != nil {
+		return atEnd(l.Source, err)
+	}
+	for _, m := range open {
+		if id := c.ours[m.Key]; id != "" {
+			c.sent[id] = append(c.sent[id], sentMessage{c.from, m})
+		}
+	}
+	return c.compareTwins(ctx, l)
+}
+
+func messageIDs(ctx context.Context, store any, mbox Path, messages []Message) (map[Key]string, error) {
+	reader, ok := store.(HeaderReader)
+	if !ok {
+		return nil, nil
+	}
+	ids := make(map[Key]string, len(messages))
+	for h, err := range reader.Headers(ctx, mbox, messages) {
+		if err != nil {
+			return nil, err
+		}
+		if h.Err == nil {
+			ids[h.Message.Key] = messageID(h.Octets)
+		}
+	}
+	return ids, nil
+}
+
+// match pairs messages with candidates, each at most once. doubtful are those of which nobody can tell, rest those that
+// have not arrived.
+func (c *candidates) match(open []Message) (pairs []pair, doubtful, rest []Message) {
+	taken := map[*Message]bool{}
+	var nameless []Message // without a Message-ID, or one that could not be learnt
+	for _, m := range open {
+		id := c.ours[m.Key]
+		if id == "" {
+			nameless = append(nameless, m)
+			continue
+		}
+		var best *Message
+		for _, held := range c.there {
+			if !taken[held] && c.theirs[held.Key] == id && c.mayBe(held, m) && (best == nil || apart(held, m) < apart(best, m)) {
+				best = held
+			}
+		}
+		if best == nil {
+			rest = append(rest, m)
+			continue
+		}
+		if c.unlike[id] { // what is there may be another, and this one missing
+			doubtful = append(doubtful, m)
+			continue
+		}
+		taken[best] = true
+		pairs = append(pairs, pair{m: m, held: best})
+	}
+	var left []*Message
+	for _, held := range c.there {
+		if !taken[held] && c.theirs[held.Key] == "" {
+			left = append(left, held)
+		}
+	}
+	matched, ok := c.inOrder(nameless, left)
+	if len(c.others) > 0 { // their number tells nothing, then
+		matched, ok = nil, len(left) == 0 || len(nameless) == 0
+	}
+	switch {
+	case ok:
+		pairs = append(pairs, matched...)
+		for _, m := range nameless {
+			if !slices.ContainsFunc(matched, func(p pair) bool { return p.m.Key == m.Key }) {
+				rest = append(rest, m)
+			}
+		}
+	default:
+		doubtful = append(doubtful, nameless...)
+	}
+	return pairs, doubtful, rest
+}
+
+// inOrder pairs messages with candidates one by one: with all of them where they are as many, else with those of the
+// same size. Not ok means that some candidate cannot be accounted for.
+func (c *candidates) inOrder(messages []Message, there []*Message) (pairs []pair, ok bool) {
+	if len(there) > len(messages) {
+		return nil, len(messages) == 0
+	}
+	free := slices.Clone(messages)
+	for i, held := range there {
+		j := slices.IndexFunc(free, func(m Message) bool { return m.Size == held.Size && c.mayBe(held, m) })
+		if j < 0 && len(free) == len(there)-i {
+			j = slices.IndexFunc(free, func(m Message) bool { return c.mayBe(held, m) })
+		}
+		if j < 0 {
+			return nil, false
+		}
+		pairs = append(pairs, pair{m: free[j], held: held})
+		free = slices.Delete(free, j, j+1)
+	}
+	return pairs, true
+}
+
+// apart tells by how many octets the sizes differ.
+func apart(held *Message, m Message) int64 {
+	return max(held.Size-m.Size, m.Size-held.Size)
+}
