@@ -104,6 +104,7 @@ type Summary struct {
 	Counts
 	MailboxesFailed int64         `json:"mailboxes_failed"` // could not be read, or not be made
 	KeywordsDropped int64         `json:"keywords_dropped"` // that the destination does not keep, taken off the messages
+	FlagsFailed     int64         `json:"flags_failed"`     // messages whose flags at the destination could not be set
 	Retries         int64         `json:"retries"`
 	Deleted         int64         `json:"deleted"`     // at the source, as it has confirmed; in a dry run, that would be
 	Marked          int64         `json:"marked"`      // flagged \Deleted there and not removed

@@ -175,41 +175,6 @@ func (l *lane) pass(ctx context.Context, d *destination, g *group, messages []Me
 	return append(settled, carried...), nil, err
 }
 
-// setFlags makes the flags at the destination those of the source.
-func (l *lane) setFlags(ctx context.Context, w *work, flags []flagWork) error {
-	changes := map[Path][]FlagChange{}
-	entries := make([]Entry, len(flags))
-	for i, change := range flags {
-		entry := change.entry
-		if !entry.Place.IsZero() && !entry.Flags.Equal(change.flags) {
-			changes[entry.Mailbox] = append(changes[entry.Mailbox], FlagChange{Key: entry.Place, Flags: change.flags})
-		}
-		entry.Flags, entry.Retired = change.flags, false
-		entries[i] = entry
-	}
-	if !l.Options.DryRun {
-		flagger, ok := l.sink.(Flagger)
-		for dest, changed := range changes {
-			if !ok {
-				break
-			}
-			if err := flagger.SetFlags(ctx, dest, changed); err != nil {
-				return atEnd(l.Destination, err)
-			}
-		}
-		if err := l.Ledger.Record(ctx, w.mbox.Path, entries); err != nil {
-			return err
-		}
-		l.done.Add(1)
-	}
-	for _, change := range flags {
-		if !change.entry.Flags.Equal(change.flags) {
-			l.count(w, Event{Message: Message{Key: change.entry.Key, Flags: change.flags}, Outcome: FlagsUpdated})
-		}
-	}
-	return nil
-}
-
 // recognise finds those messages that the destination holds already, from a run that was cut off or from before the
 // first, and records them. It gives the others, and the keys of those that are settled.
 func (l *lane) recognise(ctx context.Context, d *destination, w *work, messages []Message) (fresh []Message, settled []Key, err error) {

@@ -113,7 +113,7 @@ func (r *report) renamed(lines []string) {
 func (r *report) end(sum migrate.Summary, err error) error {
 	r.term.showBar(nil)
 	status := exitStatus(err)
-	if err == nil && (sum.Failed > 0 || sum.Quarantined > 0 || sum.MailboxesFailed > 0 || sum.NotDeleted > 0) {
+	if err == nil && (sum.Failed > 0 || sum.Quarantined > 0 || sum.MailboxesFailed > 0 || sum.NotDeleted > 0 || sum.FlagsFailed > 0) {
 		status = exitIncomplete
 	}
 	hint := migrate.HintOf(err)
