@@ -40,9 +40,9 @@ integration: servers ## all tests against real servers, without the race detecto
 	POSTCASK_SERVERS=$(SERVERS) go test -tags integration -timeout 30m ./...
 
 .PHONY: torture
-torture: servers ## kill backup, restore and migrate 200 times each in their work, against Dovecot; KILLS and SEED say otherwise
-	POSTCASK_SERVERS=dovecot POSTCASK_KILLS=$(KILLS) POSTCASK_SEED=$(SEED) \
-		go test -tags integration -count=1 -timeout 120m -v -run '^TestTorture$$' ./cmd/postcask
+torture: servers ## kill and cut each job, KILLS times on each of SERVERS and with SOAK messages in one go; SEED repeats
+	POSTCASK_SERVERS=$(SERVERS) POSTCASK_KILLS=$(KILLS) POSTCASK_CUTS=$(CUTS) POSTCASK_SOAK=$(SOAK) POSTCASK_SEED=$(SEED) \
+		go test -tags integration -count=1 -timeout 240m -v -run '^(TestTorture|TestAnswersToAppendAreLost.*|TestDisturbedAllTheWhile)$$' ./cmd/postcask
 
 .PHONY: soak
 soak: ## back up an account of a million small messages, beside one of 20,000; MESSAGES=… makes it another number, TMPDIR=… says where

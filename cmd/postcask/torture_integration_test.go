@@ -19,8 +19,8 @@ import (
 	"postcask/migrate/testserver"
 )
 
-// The real program against a real Dovecot, killed by SIGKILL at random moments; each time the same command is run
-// again and everything is verified. POSTCASK_KILLS says how often for each job (10 by default, make torture wants 200),
+// The real program against real servers, killed by SIGKILL at random moments; each time the same command is run again
+// and everything is verified. POSTCASK_KILLS says how often for each job and server (make torture wants 200 and more),
 // POSTCASK_SEED repeats the moments of an earlier run as far as the machine is as fast.
 
 // torturedMessages is how many messages a job has to move.
@@ -38,18 +38,31 @@ type torture struct {
 	usual  time.Duration // about how long a run takes, as the machine is now
 }
 
+// usualKills is how often a job is killed where POSTCASK_KILLS does not say.
+var usualKills = map[string]int{"dovecot": 8, "cyrus": 4, "courier": 4}
+
 func TestTorture(t *testing.T) {
-	bin, server := binary(t), testserver.Start(t, "dovecot")
-	kills, seed := number(t, "POSTCASK_KILLS", 10), number(t, "POSTCASK_SEED", int(time.Now().UnixNano()%1e9))
-	t.Logf("POSTCASK_SEED=%d POSTCASK_KILLS=%d", seed, kills)
+	bin, seed := binary(t), number(t, "POSTCASK_SEED", int(time.Now().UnixNano()%1e9))
+	t.Logf("POSTCASK_SEED=%d", seed)
+	for _, name := range testserver.Named(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tortureWith(t, bin, testserver.Start(t, name), number(t, "POSTCASK_KILLS", usualKills[name]), uint64(seed))
+		})
+	}
+}
+
+func tortureWith(t *testing.T, bin *program, server *testserver.Server, kills int, seed uint64) {
 	server.Users(t, "old")
 	for n := range 2*kills + 1 { // before anybody logs in, since a server may look only so often who has come
 		server.Users(t, fmt.Sprint("r", n), fmt.Sprint("m", n), fmt.Sprint("p", n))
 	}
-	seedSmall(t, server, "old")
+	seedSmall(t, server, "old", torturedMessages)
 	want := account(t, server, "old")
 	filled := filepath.Join(t.TempDir(), "filled")
+	began := time.Now()
 	bin.ok(t, state(t), "backup", imapURL(server, "old"), filled)
+	usual := time.Since(began)
 	for i, job := range []struct {
 		name string
 		once func(t *testing.T, x *torture, n int)
@@ -64,7 +77,7 @@ func TestTorture(t *testing.T) {
 	} {
 		t.Run(job.name, func(t *testing.T) {
 			t.Parallel()
-			x := &torture{usual: 200 * time.Millisecond, bin: bin, server: server, env: state(t), random: rand.New(rand.NewPCG(uint64(seed), uint64(i))), want: want}
+			x := &torture{usual: usual, bin: bin, server: server, env: state(t), random: rand.New(rand.NewPCG(seed, uint64(i))), want: want}
 			for n := 0; x.kills < kills && !t.Failed(); n++ {
 				if n > 2*kills {
 					t.Fatalf("only %d of %d runs lived long enough to be killed", x.kills, n)
@@ -92,17 +105,18 @@ func number(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
-// seedSmall fills an account with small messages in a few mailboxes, some of them twins.
-func seedSmall(t *testing.T, server *testserver.Server, user string) {
+// seedSmall fills an account with n small messages in a few mailboxes, some of them twins.
+func seedSmall(t *testing.T, server *testserver.Server, user string, n int) {
 	t.Helper()
 	client := testserver.OpenIMAP(t, server, user, "secret")
-	names := []string{"INBOX", "Work", "Work/2020"}
+	defer client.Close()
+	names := []string{"INBOX", wireName(server, []string{"Work"}), wireName(server, []string{"Work", "2020"})}
 	for _, name := range names[1:] {
 		if err := client.Create(name); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for i := range torturedMessages {
+	for i := range n {
 		date := time.Date(2015, 1, 1, i%24, i%60, 0, 0, time.UTC).AddDate(0, 0, i).Format(`_2-Jan-2006 15:04:05 -0700`)
 		if err := client.Append(names[i%3], []string{`()`, `(\Seen)`, `(\Flagged $Label)`}[i%5%3], date, small(i)); err != nil {
 			t.Fatal(err)
