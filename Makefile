@@ -11,6 +11,8 @@ STATICCHECK := $(CACHE)/staticcheck-$(STATICCHECK_VERSION)/staticcheck
 SERVERS := dovecot,cyrus,courier
 FUZZTIME := 30s
 KILLS := 200
+CUTS := 20
+DISTURBED := 20000
 MESSAGES := 1000000
 SEED :=
 BENCH := medium
@@ -40,8 +42,8 @@ integration: servers ## all tests against real servers, without the race detecto
 	POSTCASK_SERVERS=$(SERVERS) go test -tags integration -timeout 30m ./...
 
 .PHONY: torture
-torture: servers ## kill and cut each job, KILLS times on each of SERVERS and with SOAK messages in one go; SEED repeats
-	POSTCASK_SERVERS=$(SERVERS) POSTCASK_KILLS=$(KILLS) POSTCASK_CUTS=$(CUTS) POSTCASK_SOAK=$(SOAK) POSTCASK_SEED=$(SEED) \
+torture: servers ## kill and cut each job, KILLS times on each of SERVERS and with DISTURBED messages in one go; SEED repeats
+	POSTCASK_SERVERS=$(SERVERS) POSTCASK_KILLS=$(KILLS) POSTCASK_CUTS=$(CUTS) POSTCASK_DISTURBED=$(DISTURBED) POSTCASK_SEED=$(SEED) \
 		go test -tags integration -count=1 -timeout 240m -v -run '^(TestTorture|TestAnswersToAppendAreLost.*|TestDisturbedAllTheWhile)$$' ./cmd/postcask
 
 .PHONY: soak
