@@ -7,15 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"postcask/migrate"
 )
 
 const (
-	multiOctets  = 2 << 20 // of the messages of one MULTIAPPEND, after which no more are added: twice that is held in memory
+	multiOctets  = 1 << 20 // of the messages of one MULTIAPPEND, after which no more are added: twice that is held in memory
 	multiMembers = 100     // of it
 	singleOctets = 1 << 20 // of messages that are sent together where each is a command of its own
+	fullCrate    = multiOctets + smallBody
 )
 
 // A batch is what was appended since the last Commit.
@@ -207,7 +207,7 @@ func (s *Session) take(u *upload, body migrate.Body) (*held, error) {
 
 // read appends all of r, of which some size octets are expected.
 func (c *crate) read(r io.Reader, size int) error {
-	c.octets = slices.Grow(c.octets, size+1)
+	c.makeRoom(size + 1)
 	for {
 		n, err := r.Read(c.octets[len(c.octets):cap(c.octets)])
 		c.octets = c.octets[:len(c.octets)+n]
@@ -217,9 +217,26 @@ func (c *crate) read(r io.Reader, size int) error {
 		case err != nil:
 			return err
 		case len(c.octets) == cap(c.octets):
-			c.octets = slices.Grow(c.octets, 32<<10)
+			c.makeRoom(bytes.MinRead)
 		}
 	}
+}
+
+// makeRoom makes room for n octets. A crate that gets large is made as large as it may get, so that little memory is left
+// behind on the way.
+func (c *crate) makeRoom(n int) {
+	need := len(c.octets) + n
+	if need <= cap(c.octets) {
+		return
+	}
+	room := 16 << 10
+	for room < need {
+		room *= 4
+	}
+	if room > fullCrate/4 {
+		room = max(need, fullCrate+bytes.MinRead)
+	}
+	c.octets = append(make([]byte, 0, room), c.octets...)
 }
 
 // spareOctets gives memory of a crate that was landed.

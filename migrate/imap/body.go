@@ -39,7 +39,7 @@ func (r *fetchRun) message(resp *response) error {
 				return r.s.broken(err)
 			}
 		case t.kind == tokenAtom && r.isBody(string(t.text)):
-			if err := r.value(uid, &held); err != nil {
+			if err := r.value(uid, resp.number, &held); err != nil {
 				return r.s.broken(err)
 			}
 			if r.stopped {
@@ -57,12 +57,14 @@ func (r *fetchRun) message(resp *response) error {
 }
 
 // value reads the value of the body item.
-func (r *fetchRun) value(uid uint32, hold **held) error {
+func (r *fetchRun) value(uid, number uint32, hold **held) error {
 	t, err := r.s.in.next()
 	if err != nil {
 		return err
 	}
 	switch {
+	case t.kind == tokenLiteral && t.size > mostOctets:
+		return r.refuseHuge(uid, number, t.size)
 	case t.kind == tokenLiteral && uid != 0:
 		body := &stepBody{in: r.s}
 		r.deliver(uid, migrate.Body{Reader: body, Size: t.size})
@@ -83,6 +85,23 @@ func (r *fetchRun) value(uid uint32, hold **held) error {
 		}
 	}
 	return nil
+}
+
+// mostOctets is where a message is given up: no server takes one so large, and one that is announced to be without
+// measure would fill the disk. RFC822.SIZE sets no other bound, it may lie either way.
+const mostOctets = 4 << 30
+
+// refuseHuge gives the message up, and with it the session: there is no way to stop an answer.
+func (r *fetchRun) refuseHuge(uid, number uint32, size int64) error {
+	if uid == 0 {
+		uid = r.guess(number, true)
+	}
+	err := fmt.Errorf("the server announces %d octets for one message, where at most %d make sense", size, int64(mostOctets))
+	if i, wanted := r.byUID[uid]; wanted && !r.done[i] {
+		r.done[i] = true
+		r.give(migrate.Fetched{Message: r.messages[i], Err: &migrate.Error{Kind: migrate.Failed, Err: err}})
+	}
+	return err
 }
 
 // isBody tells whether name is the item that was asked for, with the origin that some servers add.

@@ -2,6 +2,7 @@ package imap
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,9 @@ import (
 const (
 	freelyPlus  = 4 << 20 // larger ones wait for the server's consent, even with LITERAL+: it could only hang up
 	freelyMinus = 4096    // what LITERAL- allows without consent (RFC 7888, section 5)
+
+	keptOctets   = 2 << 20 // of crates without a verdict
+	flyingCrates = 32      // without a verdict
 )
 
 // A parcel is one APPEND command.
@@ -86,7 +90,7 @@ func (s *Session) announce(u *upload) string {
 }
 
 // launch sends the crate that is open, and does not wait for its verdict: the server has something to do while the
-// next is collected. For the one before it, it waits. The error is that of the session, or of reading a body, which costs
+// next is collected. The error is that of the session, or of reading a body, which costs
 // the session too: its octets were promised.
 func (s *Session) launch(ctx context.Context) error {
 	b := &s.batch
@@ -98,6 +102,11 @@ func (s *Session) launch(ctx context.Context) error {
 	b.open = nil
 	if b.ear == nil {
 		b.ear, b.before = s.newEar(), s.uidNext(b.path)
+	}
+	if len(c.octets) < cap(c.octets)/4 { // of much memory that may be used otherwise
+		full := c.octets
+		c.octets = bytes.Clone(full)
+		b.reuse(&crate{octets: full})
 	}
 	for _, u := range c.uploads {
 		if u.stream == nil {
@@ -114,26 +123,46 @@ func (s *Session) launch(ctx context.Context) error {
 	return s.makeRoom(ctx)
 }
 
-// makeRoom waits for the verdicts on all crates but the last, and empties those that have arrived whole. Where the octets of
-// too many have to be kept, all are landed.
+// makeRoom waits for verdicts until what is kept for a second try is within bounds, and gives up what has arrived whole.
+// Where that is not enough, since much was refused, all are landed.
 func (s *Session) makeRoom(ctx context.Context) error {
 	b := &s.batch
-	kept := 0
-	for _, c := range b.flying[:len(b.flying)-1] {
+	for i, c := range b.flying {
+		if b.kept() <= keptOctets && len(b.flying)-i <= flyingCrates {
+			return nil
+		}
+		if i+1 == len(b.flying) {
+			break
+		}
 		if err := b.ear.answered(c.parcels); err != nil {
 			return err
 		}
-		if slices.ContainsFunc(c.parcels, func(p *parcel) bool { return !p.verdict.ok() }) {
-			kept++
-		} else if c.octets != nil {
-			b.spare = append(b.spare, c.octets)
-			c.octets = nil
+		if !c.refused() {
+			b.reuse(c)
 		}
 	}
-	if kept > 1 {
-		return s.land(ctx)
+	return s.land(ctx)
+}
+
+// kept tells how much memory the crates that are flying hold.
+func (b *batch) kept() (octets int) {
+	for _, c := range b.flying {
+		octets += cap(c.octets)
 	}
-	return nil
+	return octets
+}
+
+// refused tells whether one of the verdicts, all of which are there, is a refusal.
+func (c *crate) refused() bool {
+	return slices.ContainsFunc(c.parcels, func(p *parcel) bool { return !p.verdict.ok() })
+}
+
+// reuse keeps the memory of a crate that nobody needs any more.
+func (b *batch) reuse(c *crate) {
+	if c.octets != nil && len(b.spare) < 2 {
+		b.spare = append(b.spare, c.octets)
+	}
+	c.octets = nil
 }
 
 // land sends what is waiting, hears every verdict and notes it. Messages of a command that was refused as a whole are
@@ -185,9 +214,7 @@ func (s *Session) land(ctx context.Context) error {
 		return err
 	}
 	for _, c := range landed {
-		if c.octets != nil {
-			b.spare = append(b.spare, c.octets)
-		}
+		b.reuse(c)
 	}
 	return s.findKeys(ctx, uploads, before)
 }
