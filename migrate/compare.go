@@ -12,9 +12,13 @@ type Comparison struct {
 	Mailboxes int   `json:"mailboxes"`
 	Messages  int64 `json:"messages"` // of the source
 	Missing   int64 `json:"missing"`
+	// MailboxesFailed counts those that could not be compared, on whichever side they did not open: of their messages
+	// nothing is proven.
+	MailboxesFailed int64 `json:"mailboxes_failed"`
 }
 
 // Missing is a message of the source that the destination lacks. Err says why it could not be told, where that is so.
+// Without a message it is a whole mailbox that could not be compared.
 type Missing struct {
 	Mailbox Path
 	Message Message
@@ -24,8 +28,8 @@ type Missing struct {
 // Compare reports each message of the job's source that its destination does not hold, and changes neither. A message
 // counts as held where the ledger knows its place and the destination still has it there, or where the destination
 // holds one of the same octets that no other message claims; damaged, if not nil, tells places that do not count. A
-// connection to the source that is lost is made again, as in Run, and the mailbox compared from its beginning; of the
-// job's options Filter, Mapping, MaxRetries, Backoff and Report (of EventRetry) count.
+// connection to the source that is lost is made again, as in Run, and the mailbox compared from its beginning. A mailbox
+// that cannot be opened, or breaks every connection, is reported and the others go on. Of the job's options Filter, Mapping, MaxRetries, Backoff and Report (of EventRetry) count.
 func Compare(ctx context.Context, job Job, damaged func(dest Path, place Key) bool, report func(Missing)) (Comparison, error) {
 	c := &comparison{Job: job, damaged: damaged, report: report, holdings: map[Path]*holding{}, door: newDoor()}
 	if c.Options.Backoff == nil {
@@ -51,6 +55,7 @@ type comparison struct {
 	holder   Source
 	holdings map[Path]*holding
 	result   Comparison
+	passed   int // mailboxes in a row that broke every connection
 	door     *door
 	patience patience
 }
@@ -86,11 +91,19 @@ func (c *comparison) all(ctx context.Context) error {
 		return atEnd(c.Destination, err)
 	}
 	c.Options.Mapping.Bind(mailboxes, there)
+	for _, err := range c.Options.Filter.unmatched(c.Source, mailboxes) {
+		c.result.MailboxesFailed++
+		c.report(Missing{Err: err})
+	}
 	for _, mbox := range mailboxes {
 		if mbox.NoSelect || !c.Options.Filter.Mailbox(mbox) {
 			continue
 		}
-		if err := c.settle(ctx, mbox.Path); err != nil {
+		switch err := c.settle(ctx, mbox.Path); {
+		case concernsMailbox(err) && !isSpent(err) && ctx.Err() == nil:
+			c.result.MailboxesFailed++
+			c.report(Missing{Mailbox: mbox.Path, Err: err})
+		case err != nil:
 			return err
 		}
 	}
@@ -145,14 +158,23 @@ func (c *comparison) settle(ctx context.Context, path Path) error {
 	}
 	before := maps.Clone(h.unclaimed)
 	var found *comparedMailbox
+	tries := 0
 	err = c.again(ctx, func() error {
 		h.unclaimed = maps.Clone(before)
 		found = &comparedMailbox{path: path}
-		return c.mailbox(ctx, found, h)
+		err := c.mailbox(ctx, found, h)
+		if tries++; tries > attemptsAtOne && IsTemporary(err) && !concernsSession(err) && c.passed < leftBehindInARow {
+			c.passed++ // it is this mailbox that breaks the connection
+			c.closeSource()
+			err = &Error{Kind: KindOf(err), End: string(c.Source), Mailbox: path, Advice: Never, Err: err}
+		}
+		return err
 	})
 	if err != nil {
+		h.unclaimed = before
 		return err
 	}
+	c.passed = 0
 	c.result.Mailboxes++
 	c.result.Messages += found.messages
 	c.result.Missing += int64(len(found.missing))
@@ -254,7 +276,6 @@ func (c *comparison) holding(ctx context.Context, dest Path) (*holding, error) {
 		return h, nil
 	}
 	h := &holding{unclaimed: map[Digest]int{}}
-	c.holdings[dest] = h
 	var claimed keySet
 	for entry, err := range c.Ledger.Claims(ctx, dest) {
 		if err != nil {
@@ -282,6 +303,7 @@ func (c *comparison) holding(ctx context.Context, dest Path) (*holding, error) {
 		}
 	}
 	if len(unread) == 0 {
+		c.holdings[dest] = h
 		return h, nil
 	}
 	for f, err := range c.holder.Fetch(ctx, dest, unread) {
@@ -297,5 +319,6 @@ func (c *comparison) holding(ctx context.Context, dest Path) (*holding, error) {
 		}
 		h.unclaimed[id.Trimmed]++
 	}
+	c.holdings[dest] = h
 	return h, nil
 }

@@ -128,7 +128,7 @@ func concerns(err error, is func(*Error) bool) bool {
 
 // concernsMailbox tells whether the trouble is with one mailbox alone, and trying again would not help.
 func concernsMailbox(err error) bool {
-	return !IsTemporary(err) && concerns(err, func(e *Error) bool { return e.Mailbox != "" })
+	return !IsTemporary(err) && !concernsSession(err) && concerns(err, func(e *Error) bool { return e.Mailbox != "" })
 }
 
 // HintOf gives the first hint along err's chain, or "".

@@ -1,7 +1,9 @@
 package migrate
 
 import (
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,6 +18,7 @@ type Filter struct {
 
 // A Rule takes mailboxes in or leaves them out. Make it by NewRule.
 type Rule struct {
+	glob    string
 	exclude bool
 	role    Role
 	match   *regexp.Regexp
@@ -24,7 +27,7 @@ type Rule struct {
 // NewRule makes a rule for the mailboxes that glob matches and all that lie below them. In glob "*" stands for any
 // octets, "/" included, and "?" for one character; a glob that begins with a backslash names a role, such as `\Trash`.
 func NewRule(glob string, exclude bool) Rule {
-	rule := Rule{exclude: exclude}
+	rule := Rule{glob: glob, exclude: exclude}
 	if strings.HasPrefix(glob, `\`) {
 		rule.role = Role(glob)
 		return rule
@@ -69,6 +72,24 @@ func (f *Filter) Mailbox(mbox Mailbox) bool {
 		}
 	}
 	return takes
+}
+
+// unmatched gives an error for each rule that takes in none of mailboxes: a name that was mistyped must not look like a
+// mailbox that has been dealt with.
+func (f *Filter) unmatched(end End, mailboxes []Mailbox) (errs []error) {
+	for _, rule := range f.Rules {
+		if !rule.exclude && !slices.ContainsFunc(mailboxes, rule.matches) {
+			errs = append(errs, &Error{End: string(end), Err: fmt.Errorf("no mailbox matches --folder %q; postcask ls shows their names", rule.glob)})
+		}
+	}
+	return errs
+}
+
+// tellUnmatched tells of rules that take nothing in, and counts each as a mailbox that could not be read.
+func (r *run) tellUnmatched(mailboxes []Mailbox) {
+	for _, err := range r.Options.Filter.unmatched(r.Source, mailboxes) {
+		r.update(func() { r.summary.MailboxesFailed++; r.tell(Event{Type: EventWarning, Err: err}) })
+	}
 }
 
 // Message tells whether m takes part.

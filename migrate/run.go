@@ -203,6 +203,7 @@ func (r *run) survey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.tellUnmatched(mailboxes)
 	var selected []Mailbox
 	for _, mbox := range mailboxes {
 		if r.Options.Filter.Mailbox(mbox) {

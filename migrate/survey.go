@@ -95,7 +95,7 @@ func (s *survey) find(ctx context.Context) error {
 			if fruitless > attemptsAtOne && IsTemporary(err) && !concernsSession(err) && s.passed < leftBehindInARow {
 				s.passed++ // it is this mailbox that breaks the connection
 				s.control.closeSource()
-				err = &Error{Kind: KindOf(err), Mailbox: s.mbox.Path, Advice: Never, Err: err}
+				err = &Error{Kind: KindOf(err), End: string(s.Source), Mailbox: s.mbox.Path, Advice: Never, Err: err}
 			}
 			return err
 		}

@@ -143,6 +143,9 @@ func (r *report) end(sum migrate.Summary, err error) error {
 		if sum.NotDeleted > 0 {
 			r.term.warn(fmt.Sprintf("%s: %s could not be deleted at the source", r.command, plural(sum.NotDeleted, "message", "messages")))
 		}
+		if sum.FlagsFailed > 0 {
+			r.term.warn(fmt.Sprintf("%s: %s could not be given new flags at the destination", r.command, plural(sum.FlagsFailed, "message", "messages")))
+		}
 		if sum.Failed+sum.MailboxesFailed > 0 {
 			r.term.warn(fmt.Sprintf("%s: %s and %s were left behind; run the same command again to try them once more",
 				r.command, plural(sum.Failed, "message", "messages"), plural(sum.MailboxesFailed, "mailbox", "mailboxes")))

@@ -33,7 +33,7 @@ func (c *cli) verifyCommand() *cobra.Command {
 message, one a line; the exit status is then 10.
 
 With --against the messages of a server are looked up in the archive too, and each one that is not there, intact, is
-named; the exit status is then 9. Only when that says "every one" may the account be closed. Nothing is changed on
+named; the exit status is then 9, or 3 where only a folder could not be opened to be compared. Only when that says "every one" may the account be closed. Nothing is changed on
 either side. Give the flags that choose and map mail as the backup had them.`,
 		Example: `  postcask verify mail
   postcask verify mail --against imaps://me%40old.example@imap.old.example
@@ -189,8 +189,16 @@ func (v *verification) problem(p archive.Problem) {
 	v.term.print(wire.Clean(text))
 }
 
-// missing tells of a message of the server that the archive lacks.
+// missing tells of a message of the server that the archive lacks, or of a mailbox that could not be compared.
 func (v *verification) missing(m migrate.Missing) {
+	if m.Message.Key.IsZero() {
+		if v.term.json {
+			v.term.object(troubleLine{Type: "warning", Mailbox: m.Mailbox, Message: m.Err.Error()})
+		} else {
+			v.term.print(wire.Clean("not compared: " + m.Err.Error()))
+		}
+		return
+	}
 	if m.Err != nil {
 		v.unsure++
 	}
@@ -203,9 +211,7 @@ func (v *verification) missing(m migrate.Missing) {
 		return
 	}
 	text := fmt.Sprintf("not in the archive: %q", m.Mailbox)
-	if !m.Message.Key.IsZero() {
-		text += ", " + m.Message.Key.String()
-	}
+	text += ", " + m.Message.Key.String()
 	if !m.Message.InternalDate.IsZero() {
 		text += m.Message.InternalDate.Format(", of 2006-01-02 15:04")
 	}
@@ -226,6 +232,8 @@ func (v *verification) end() error {
 		status = exitDamaged
 	case v.found.Missing > 0:
 		status = exitDiffers
+	case v.found.MailboxesFailed > 0:
+		status = exitIncomplete
 	}
 	if v.term.json {
 		v.term.object(v.summary(status))
@@ -257,6 +265,13 @@ func (v *verification) words() string {
 
 // answer is what the user came for.
 func (v *verification) answer() string {
+	if failed := v.found.MailboxesFailed; failed > 0 {
+		return fmt.Sprintf("%s could not be compared, and nothing is proven of them; of the others: %s", plural(failed, "mailbox", "mailboxes"), v.ofCompared())
+	}
+	return v.ofCompared()
+}
+
+func (v *verification) ofCompared() string {
 	n, missing := v.found.Messages, v.found.Missing
 	switch {
 	case missing > 0 && v.unsure == missing:
