@@ -1,14 +1,22 @@
 package migrate
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+	"sort"
+)
 
-// A keySet holds the keys of one mailbox, UIDs in four octets each. Its zero value is empty.
+// A keySet holds the keys of one mailbox. UIDs that follow each other are held as one run, so that a mailbox of a
+// million takes no more than the gaps that it has. Its zero value is empty.
 type keySet struct {
-	uids  map[uint32][]uint32 // by UIDVALIDITY, ascending once sorted
+	runs  map[uint32][]run32 // by UIDVALIDITY, ascending and apart from each other once merged
 	names map[string]struct{}
 	dirty bool
 	count int
 }
+
+// A run32 is all numbers from first to last.
+type run32 struct{ first, last uint32 }
 
 // len tells how many keys were added.
 func (s *keySet) len() int { return s.count }
@@ -22,14 +30,20 @@ func (s *keySet) add(k Key) {
 		s.names[k.Name] = struct{}{}
 		return
 	}
-	if s.uids == nil {
-		s.uids = map[uint32][]uint32{}
+	if s.runs == nil {
+		s.runs = map[uint32][]run32{}
 	}
-	uids := s.uids[k.Validity]
-	if len(uids) > 0 && uids[len(uids)-1] > k.UID {
-		s.dirty = true
+	runs := s.runs[k.Validity]
+	if n := len(runs); n > 0 {
+		switch end := &runs[n-1]; {
+		case k.UID-1 == end.last:
+			end.last = k.UID
+			return
+		case k.UID <= end.last:
+			s.dirty = true
+		}
 	}
-	s.uids[k.Validity] = append(uids, k.UID)
+	s.runs[k.Validity] = append(runs, run32{k.UID, k.UID})
 }
 
 func (s *keySet) has(k Key) bool {
@@ -37,12 +51,28 @@ func (s *keySet) has(k Key) bool {
 		_, ok := s.names[k.Name]
 		return ok
 	}
-	if s.dirty {
-		for _, uids := range s.uids {
-			slices.Sort(uids)
-		}
-		s.dirty = false
+	s.merge()
+	runs := s.runs[k.Validity]
+	at := sort.Search(len(runs), func(i int) bool { return runs[i].last >= k.UID })
+	return at < len(runs) && runs[at].first <= k.UID
+}
+
+// merge puts runs in order that were added out of it.
+func (s *keySet) merge() {
+	if !s.dirty {
+		return
 	}
-	_, ok := slices.BinarySearch(s.uids[k.Validity], k.UID)
-	return ok
+	s.dirty = false
+	for validity, runs := range s.runs {
+		slices.SortFunc(runs, func(a, b run32) int { return cmp.Compare(a.first, b.first) })
+		merged := runs[:1]
+		for _, r := range runs[1:] {
+			if end := &merged[len(merged)-1]; r.first <= end.last || r.first-1 == end.last {
+				end.last = max(end.last, r.last)
+			} else {
+				merged = append(merged, r)
+			}
+		}
+		s.runs[validity] = merged
+	}
 }
