@@ -33,8 +33,8 @@ func (c *cli) verifyCommand() *cobra.Command {
 message, one a line; the exit status is then 10.
 
 With --against the messages of a server are looked up in the archive too, and each one that is not there, intact, is
-named; the exit status is then 9, or 3 where only a folder could not be opened to be compared. Only when that says "every one" may the account be closed. Nothing is changed on
-either side. Give the flags that choose and map mail as the backup had them.`,
+named; the exit status is then 9, or 3 where a folder could not be opened. Only when that says "every one" may the
+account be closed. Nothing is changed on either side. Give the flags that choose and map mail as the backup had them.`,
 		Example: `  postcask verify mail
   postcask verify mail --against imaps://me%40old.example@imap.old.example
   postcask verify mail --against work: --exclude '\Trash' --exclude '\Junk'`,
