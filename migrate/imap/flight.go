@@ -157,10 +157,13 @@ func (c *crate) refused() bool {
 	return slices.ContainsFunc(c.parcels, func(p *parcel) bool { return !p.verdict.ok() })
 }
 
-// reuse keeps the memory of a crate that nobody needs any more.
+// reuse keeps the memory of a crate that nobody needs any more, rather much than little: one crate is collected while
+// another flies.
 func (b *batch) reuse(c *crate) {
-	if c.octets != nil && len(b.spare) < 2 {
+	if c.octets != nil {
 		b.spare = append(b.spare, c.octets)
+		slices.SortFunc(b.spare, func(x, y []byte) int { return cap(x) - cap(y) })
+		b.spare = b.spare[max(0, len(b.spare)-2):]
 	}
 	c.octets = nil
 }

@@ -1,0 +1,160 @@
+package imap
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"postcask/migrate"
+)
+
+// takeGroup reads one APPEND command, with LITERAL+, and gives its tag and the messages in it.
+func (p *peer) takeGroup() (tag string, bodies []string) {
+	p.t.Helper()
+	tag, line := p.expect("APPEND ")
+	for line != "" {
+		bodies = append(bodies, p.octets(literalSize(line)))
+		line = p.hear()
+	}
+	return tag, bodies
+}
+
+// While the server works on one group of messages, the next is on its way.
+func TestServerIsNotWaitedForBetweenGroups(t *testing.T) {
+	const size, count = 100 << 10, 30
+	cfg := serve(t, func(p *peer) {
+		p.greet("LITERAL+ MULTIAPPEND UIDPLUS")
+		p.examine("SELECT", 0)
+		next := 1
+		verdict := func(tag string, bodies []string) string {
+			line := fmt.Sprintf("%s OK [APPENDUID 77 %d:%d] stored", tag, next, next+len(bodies)-1)
+			next += len(bodies)
+			return line
+		}
+		tag1, first := p.takeGroup()
+		tag2, second := p.takeGroup() // before the first is answered
+		p.say(fmt.Sprintf("* %d EXISTS", len(first)), verdict(tag1, first))
+		if len(first)*size < multiOctets {
+			t.Errorf("the first group is of %d messages", len(first))
+		}
+		tag3, third := p.takeGroup()
+		p.say(verdict(tag2, second), verdict(tag3, third))
+		p.bye()
+	})
+	s := open(t, cfg, false)
+	for i := range count {
+		body := strings.Repeat(string(rune('a'+i%26)), size)
+		if err := s.Append(t.Context(), "INBOX", migrate.Message{}, textBody(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stored, err := s.Commit(t.Context())
+	if err != nil || len(stored) != count {
+		t.Fatal(len(stored), err)
+	}
+	for i, st := range stored {
+		if st.Err != nil || st.Key.UID != uint32(i+1) {
+			t.Errorf("message %d: %+v", i, st)
+		}
+	}
+	if next, err := s.Next(t.Context(), "INBOX"); next.UID != count+1 || err != nil {
+		t.Errorf("the next one: %v, %v", next, err)
+	}
+}
+
+// Of many groups, some of which hold a message that the server dislikes, every other message arrives once.
+func TestRefusedMessagesAmongManyGroups(t *testing.T) {
+	const count = 1000
+	arrived := map[string]int{}
+	largest := 0
+	cfg := serve(t, func(p *peer) {
+		p.greet("LITERAL+ MULTIAPPEND")
+		p.examine("SELECT", 0)
+		for {
+			line := p.hear()
+			tag, rest, _ := strings.Cut(line, " ")
+			if !strings.HasPrefix(rest, "APPEND ") {
+				if rest == "" || rest == "LOGOUT" {
+					return
+				}
+				p.say(tag + " OK x")
+				continue
+			}
+			var bodies []string
+			for ; line != ""; line = p.hear() {
+				bodies = append(bodies, p.octets(literalSize(line)))
+			}
+			largest = max(largest, len(bodies))
+			if strings.Contains(strings.Join(bodies, ""), "bad") {
+				p.say(tag + " NO [CANNOT] what is that")
+				continue
+			}
+			for _, body := range bodies {
+				arrived[strings.TrimRight(body, "x")]++
+			}
+			p.say(tag + " OK stored")
+		}
+	})
+	s := open(t, cfg, false)
+	isBad := func(i int) bool { return i%137 == 100 }
+	for i := range count {
+		name := fmt.Sprintf("%d-", i)
+		if isBad(i) {
+			name = "bad"
+		}
+		size := 5000
+		if i%50 == 0 {
+			size = smallBody + 1 // goes alone
+		}
+		if err := s.Append(t.Context(), "INBOX", migrate.Message{}, textBody(name+strings.Repeat("x", size))); err != nil {
+			t.Fatal(err)
+		}
+		if kept := s.batch.kept(); kept > keptOctets+fullCrate+1<<16 {
+			t.Fatalf("%d octets are kept", kept)
+		}
+	}
+	stored, err := s.Commit(t.Context())
+	if err != nil || len(stored) != count {
+		t.Fatal(len(stored), err)
+	}
+	s.Close()
+	finished(cfg)
+	for i, st := range stored {
+		if (st.Err != nil) != isBad(i) {
+			t.Errorf("message %d: %v", i, st.Err)
+		}
+		if got := arrived[fmt.Sprintf("%d-", i)]; !isBad(i) && got != 1 {
+			t.Errorf("message %d arrived %d times", i, got)
+		}
+	}
+	if largest > multiMembers {
+		t.Errorf("a group of %d", largest)
+	}
+}
+
+// A connection that is lost with groups under way tells nothing of any of them.
+func TestConnectionIsLostBetweenGroups(t *testing.T) {
+	cfg := serve(t, func(p *peer) {
+		p.greet("LITERAL+ MULTIAPPEND")
+		p.examine("SELECT", 0)
+		tag, bodies := p.takeGroup()
+		p.say(fmt.Sprintf("%s OK [APPENDUID 77 1:%d] stored", tag, len(bodies)))
+		p.takeGroup()
+	})
+	s := open(t, cfg, false)
+	var err error
+	for range 60 {
+		if err = s.Append(t.Context(), "INBOX", migrate.Message{}, textBody(strings.Repeat("x", 100<<10))); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		_, err = s.Commit(t.Context())
+	}
+	if !migrate.IsTemporary(err) {
+		t.Errorf("got %v", err)
+	}
+	if stored, err := s.Commit(t.Context()); stored != nil || !migrate.IsTemporary(err) {
+		t.Errorf("later: %v, %v", stored, err)
+	}
+}
