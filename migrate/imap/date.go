@@ -24,13 +24,17 @@ func formatDate(t time.Time) (text string, ok bool) {
 // parseDate reads an INTERNALDATE as servers write it. What no calendar has (31-Feb, hour 24) is carried over to the
 // day or hour that is meant, a zone that cannot be is UTC; what makes no sense gives the zero time.
 func parseDate(text string) time.Time {
-	fields := strings.Fields(text)
-	if len(fields) < 2 {
-		return time.Time{}
+	var fields [3]string
+	n := 0
+	for field := range strings.FieldsSeq(text) {
+		if n < len(fields) {
+			fields[n] = field
+		}
+		n++
 	}
-	date := strings.Split(fields[0], "-")
-	clock := strings.Split(fields[1], ":")
-	if len(date) != 3 || len(clock) != 3 {
+	date, ok0 := three(fields[0], "-")
+	clock, ok := three(fields[1], ":")
+	if !ok0 || !ok {
 		return time.Time{}
 	}
 	day, ok1 := bounded(date[0], 1, 31)
@@ -49,10 +53,18 @@ func parseDate(text string) time.Time {
 		}
 	}
 	zone := time.UTC
-	if len(fields) > 2 {
+	if n > 2 {
 		zone = parseZone(fields[2])
 	}
 	return time.Date(year, month, day, hour, minute, second, 0, zone)
+}
+
+// three splits text in three parts.
+func three(text, sep string) (parts [3]string, ok bool) {
+	var rest string
+	parts[0], rest, _ = strings.Cut(text, sep)
+	parts[1], parts[2], ok = strings.Cut(rest, sep)
+	return parts, ok && !strings.Contains(parts[2], sep)
 }
 
 func bounded(digits string, low, high int) (int, bool) {

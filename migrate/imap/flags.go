@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"strings"
 
 	"postcask/migrate"
@@ -22,6 +23,38 @@ func readFlags(words []string) migrate.Flags {
 		}
 	}
 	return migrate.NewFlags(clean...)
+}
+
+const (
+	listsLimit = 1000 // lists of flags that are remembered
+	listLimit  = 500  // octets of one of them
+)
+
+// flags reads a list of flags. Messages with the same list share one value.
+func (r *reader) flags() (migrate.Flags, error) {
+	r.skipSpace()
+	var list string
+	rest := r.line[r.pos:]
+	end := bytes.IndexByte(rest, ')')
+	if end > 0 && end < listLimit && rest[0] == '(' && bytes.IndexByte(rest[1:end], '(') < 0 && bytes.IndexByte(rest[:end], '"') < 0 {
+		if flags, ok := r.lists[string(rest[1:end])]; ok {
+			r.pos += end + 1
+			return flags, nil
+		}
+		list = string(rest[1:end])
+	}
+	words, err := r.words()
+	if err != nil {
+		return nil, err
+	}
+	flags := readFlags(words)
+	if list != "" && len(r.lists) < listsLimit {
+		if r.lists == nil {
+			r.lists = map[string]migrate.Flags{}
+		}
+		r.lists[list] = flags
+	}
+	return flags, nil
 }
 
 // keepable splits flags into those that can be sent to the mailbox v and those that it cannot keep: keywords that are

@@ -197,10 +197,7 @@ func readItems(in *reader, m *migrate.Message) error {
 				m.InternalDate = parseDate(text)
 			}
 		case t.is("FLAGS"):
-			var words []string
-			if words, err = in.words(); err == nil {
-				m.Flags = readFlags(words)
-			}
+			m.Flags, err = in.flags()
 		case t.kind == tokenAtom:
 			err = in.skipValue()
 		}

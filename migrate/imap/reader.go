@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"postcask/migrate"
 	"postcask/migrate/wire"
 )
 
@@ -56,6 +57,9 @@ type reader struct {
 	most    int64 // for walked
 	flat    bool  // "[" is an octet like any other: inside a list of flags
 	hidden  []string
+
+	unquoted []byte                   // the last quoted string
+	lists    map[string]migrate.Flags // what lists of flags mean that were read before: there are few, and many messages
 }
 
 // hide keeps a secret, and what was made of it to log in, out of what the server is quoted with; some say back what they

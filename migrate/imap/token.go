@@ -101,7 +101,7 @@ func (r *reader) Read(p []byte) (int, error) {
 
 // quoted reads a quoted string. One that is never closed ends with its line.
 func (r *reader) quoted() token {
-	var text []byte
+	text := r.unquoted[:0]
 	r.pos++
 	for r.pos < len(r.line) {
 		c := r.line[r.pos]
@@ -115,6 +115,7 @@ func (r *reader) quoted() token {
 		}
 		text = append(text, c)
 	}
+	r.unquoted = text
 	return token{kind: tokenQuoted, text: text}
 }
 
