@@ -84,35 +84,53 @@ func clockError(format string, then, now time.Time) error {
 		Hint: "set the clock of this machine right"}
 }
 
-// due lists the source once more, in a session of its own, against ledger and keeper.
+// due lists the source once more, in a session of its own, against ledger and keeper. Each mailbox that is listed is a
+// step of progress.
 func (d *deleter) due(ctx context.Context) (due []condemned, err error) {
 	defer d.control.closeSource()
-	err = d.control.again(ctx, func() error {
-		due, d.made = nil, 0
-		source, err := d.control.openSource(ctx)
-		if err != nil {
-			return atEnd(d.Source, err)
-		}
+	var mailboxes []Mailbox
+	err = d.overSource(ctx, func(source Source) (err error) {
 		_, d.flagless = source.(Flagless)
-		mailboxes, err := source.Mailboxes(ctx)
-		if err != nil {
-			return atEnd(d.Source, err)
-		}
-		for _, mbox := range mailboxes {
-			if mbox.NoSelect || !d.Options.Filter.Mailbox(mbox) {
-				continue
-			}
-			entries, err := d.dueIn(ctx, source, mbox.Path)
-			if err != nil && !concernsMailbox(err) { // a mailbox that cannot be listed has been told of by the survey
-				return atEnd(d.Source, err)
-			}
-			if err == nil && len(entries) > 0 {
-				due = append(due, condemned{mbox.Path, entries})
-			}
-		}
-		return nil
+		mailboxes, err = source.Mailboxes(ctx)
+		return err
 	})
-	return due, err
+	if err != nil {
+		return nil, err
+	}
+	for _, mbox := range mailboxes {
+		if mbox.NoSelect || !d.Options.Filter.Mailbox(mbox) || d.isHalted() {
+			continue
+		}
+		made := d.made
+		var entries []Entry
+		err := d.overSource(ctx, func(source Source) (err error) {
+			d.made = made
+			entries, err = d.dueIn(ctx, source, mbox.Path)
+			return err
+		})
+		if err != nil && (!concernsMailbox(err) || isSpent(err)) { // one that cannot be listed has been told of by the survey
+			return nil, err
+		}
+		if err == nil && len(entries) > 0 {
+			due = append(due, condemned{mbox.Path, entries})
+		}
+	}
+	return due, nil
+}
+
+// overSource asks the source something, over a new connection where one is lost.
+func (d *deleter) overSource(ctx context.Context, ask func(Source) error) error {
+	err := d.control.again(ctx, func() error {
+		source, err := d.control.openSource(ctx)
+		if err == nil {
+			err = ask(source)
+		}
+		return atEnd(d.Source, err)
+	})
+	if err == nil {
+		d.done.Add(1)
+	}
+	return err
 }
 
 // dueIn gives the entries of the messages of one mailbox that have arrived and been kept long enough.
@@ -197,41 +215,65 @@ func (d *deleter) group(ctx context.Context, mbox Path, entries []Entry) error {
 		return err
 	}
 	asked := map[Key]bool{} // the answer to its deletion was lost
+	size, tries, behind := len(doomed), 0, 0
 	for fruitless := 0; len(doomed) > 0 && !d.isHalted(); {
-		var removal Removal
-		err := d.control.retry(ctx, d.closeSource, func() (err error) {
-			if removal, err = d.try(ctx, mbox, doomed); err != nil {
-				for _, m := range doomed {
-					asked[m.Key] = true
-				}
+		part := doomed[:min(size, len(doomed))]
+		if err := d.control.retry(ctx, d.closeSource, func() error { return d.openSource(ctx) }); err != nil {
+			return err
+		}
+		removal, err := d.try(ctx, mbox, part)
+		if err != nil {
+			for _, m := range part {
+				asked[m.Key] = true
 			}
-			return atEnd(d.Source, err)
-		})
+			if err = atEnd(d.Source, err); !IsTemporary(err) || ctx.Err() != nil {
+				return err
+			}
+			if !concernsSession(err) {
+				tries++ // it may be one message that breaks the connection
+			}
+			switch {
+			case len(part) == 1 && tries > attemptsAtOne && behind < leftBehindInARow:
+				d.keep(mbox, part[0].Key, d.Source, err)
+				doomed, size, tries, behind = doomed[1:], removeGroup, 0, behind+1
+				continue
+			case len(part) > 8 && tries >= attemptsAtOne: // look for it in an eighth
+				size, tries = len(part)/8, attemptsAtOne-1
+			case len(part) > 1 && tries >= attemptsAtOne: // from now on each is judged by what it does alone
+				size, tries = 1, 0
+			}
+			if err := d.control.patience.bide(ctx, err); err != nil {
+				return err
+			}
+			continue
+		}
+		left, err := d.settleAll(ctx, mbox, part, removal.Removed, asked, before)
 		if err != nil {
 			return err
 		}
-		left, err := d.settleAll(ctx, mbox, doomed, removal.Removed, asked, before)
-		if err != nil {
-			return err
-		}
-		if fruitless++; len(left) < len(doomed) {
+		tries, behind = 0, 0
+		if fruitless++; len(left) < len(part) {
 			fruitless = 0
 		} else if fruitless == fruitlessSessions {
 			return atEnd(d.Source, Errorf(Unavailable, "the server ends each session before anything is deleted in %q", mbox))
 		}
-		doomed = left
+		doomed = append(left, doomed[len(part):]...)
 	}
 	return nil
 }
 
-// try has a session delete messages.
-func (d *deleter) try(ctx context.Context, mbox Path, doomed []Doomed) (removal Removal, err error) {
+// openSource opens the session that deletes.
+func (d *deleter) openSource(ctx context.Context) (err error) {
 	if d.source == nil {
 		if d.source, err = d.Open(ctx); err != nil {
 			d.source = nil
-			return removal, err
 		}
 	}
+	return atEnd(d.Source, err)
+}
+
+// try has a session delete messages.
+func (d *deleter) try(ctx context.Context, mbox Path, doomed []Doomed) (removal Removal, err error) {
 	remover, ok := d.source.(Remover)
 	if !ok {
 		return removal, Errorf(Misuse, "messages cannot be deleted there")

@@ -96,10 +96,12 @@ func (d *deleter) settleAll(ctx context.Context, mbox Path, doomed []Doomed, rem
 			d.update(func() { d.summary.Marked++ })
 		}
 	}
+	if len(left) < len(doomed) {
+		d.done.Add(1) // what the server has answered for ends a row of failures
+	}
 	if len(gone) == 0 {
 		return left, nil
 	}
-	d.done.Add(1) // what the server has done ends a row of failures
 	ctx = context.WithoutCancel(ctx)
 	if err := d.Keeper.NoteDeleted(ctx, mbox, gone); err != nil {
 		return nil, atEnd(d.Destination, err)

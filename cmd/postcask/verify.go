@@ -265,15 +265,12 @@ func (v *verification) words() string {
 
 // answer is what the user came for.
 func (v *verification) answer() string {
-	if failed := v.found.MailboxesFailed; failed > 0 {
-		return fmt.Sprintf("%s could not be compared, and nothing is proven of them; of the others: %s", plural(failed, "mailbox", "mailboxes"), v.ofCompared())
-	}
-	return v.ofCompared()
-}
-
-func (v *verification) ofCompared() string {
-	n, missing := v.found.Messages, v.found.Missing
+	n, missing, failed := v.found.Messages, v.found.Missing, plural(v.found.MailboxesFailed, "mailbox", "mailboxes")
 	switch {
+	case v.found.MailboxesFailed > 0 && missing > 0:
+		return fmt.Sprintf("%s could not be compared; of %s in the others %s %s not in the archive", failed, plural(n, "message", "messages"), humanize.Comma(missing), isAre(missing))
+	case v.found.MailboxesFailed > 0:
+		return fmt.Sprintf("%s could not be compared; the others have %s, and no more is proven than that those are in the archive", failed, plural(n, "message", "messages"))
 	case missing > 0 && v.unsure == missing:
 		return fmt.Sprintf("%s of %s on the server could not be looked up", humanize.Comma(missing), plural(n, "message", "messages"))
 	case missing > 0:
