@@ -291,7 +291,7 @@ func TestNoFalseAlarm(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 1))
 	pieces := []string{"From ", ">", "\r\n", "\n", "\r", "x", "Message-ID: <a@example.org>\r\n", "\x00", "\xff", strings.Repeat("y", 70), "\r\n\r\n"}
-	for n := range 30 {
+	for n := range 100 {
 		a := newArchive(t, formats[n%2])
 		s := a.Sink()
 		for range random.IntN(12) {
