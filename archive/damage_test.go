@@ -144,8 +144,8 @@ func others(t *testing.T, dir string) (names []string) {
 			names = append(names, name)
 		}
 	}
-	if len(names) < 2 { // archive.json and the seal of the index
-		t.Fatalf("only %q", names)
+	if len(names) < 1 { // archive.json
+		t.Fatal("there are none")
 	}
 	return names
 }

@@ -12,10 +12,10 @@ import (
 )
 
 // What is set aside after a run that was cut off goes into the quarantine itself, never to where a link in its place
-// leads; nor does a link under a name that a cut left behind, or in place of the sum of the index, lead anywhere.
+// leads; nor does a link under a name that a cut left behind, or in place of the log of the index, lead anywhere.
 func TestLinksBesideTheMail(t *testing.T) {
 	for name, plant := range map[string]string{
-		"quarantine": ".postcask/quarantine", "sum": ".postcask/index.db.sum", "log of the index": ".postcask/index.db-wal", "left over": ".postcask/.postcask-abcde.tmp",
+		"quarantine": ".postcask/quarantine", "log of the index": ".postcask/index.db-wal", "left over": ".postcask/.postcask-abcde.tmp",
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newArchive(t, Mbox)

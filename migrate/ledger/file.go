@@ -17,11 +17,7 @@ import (
 // permissions away. An existing file is not opened here: closing it would drop the locks that SQLite holds in this process.
 func prepare(path string, o Options) error {
 	if o.Create && !o.ReadOnly {
-		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
-		if err == nil {
-			return makeDurable(file)
-		}
-		if !errors.Is(err, fs.ErrExist) {
+		if err := create(path, os.O_EXCL); !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
@@ -33,6 +29,10 @@ func prepare(path string, o Options) error {
 		return err
 	case !info.Mode().IsRegular():
 		return damaged("not a plain file but %s", fileKind(info.Mode()))
+	case info.Size() == 0 && (o.ReadOnly || !o.Create):
+		return damaged("it is empty")
+	case info.Size() == 0: // a creation was cut off
+		return create(path, 0)
 	}
 	if loose := info.Mode().Perm() & 0o077; loose != 0 && !o.ReadOnly {
 		return os.Chmod(path, info.Mode().Perm()&^0o077)
@@ -40,15 +40,23 @@ func prepare(path string, o Options) error {
 	return nil
 }
 
-func makeDurable(file *os.File) error {
-	err := file.Chmod(0o600) // an umask may have taken more than it should
+// create makes a database without tables, durably. Its first page tells SQLite to leave room for sums in every other.
+func create(path string, flag int) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|flag|noFollow, 0o600)
+	if err != nil {
+		return err
+	}
+	err = file.Chmod(0o600) // an umask may have taken more than it should
+	if err == nil {
+		_, err = file.WriteAt(emptyDatabase(), 0)
+	}
 	if err == nil {
 		err = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(file.Name()))
+	return syncDir(filepath.Dir(path))
 }
 
 func fileKind(mode fs.FileMode) string {

@@ -16,7 +16,7 @@ func (db *DB) Forget(ctx context.Context, path migrate.Path, ids []int64, destin
 	if len(ids) == 0 {
 		return ctx.Err()
 	}
-	return db.update(ctx, fmt.Sprintf("forget messages of %q", path), func(tx *sql.Tx) error {
+	return db.update(ctx, fmt.Sprintf("forget messages of %q", path), func(ctx context.Context, tx *sql.Tx) error {
 		mailbox, err := mailboxID(ctx, tx, path)
 		if err != nil {
 			return err

@@ -20,8 +20,6 @@ func FuzzSpoiltLedger(f *testing.F) {
 	must(f, db.Close())
 	file, err := os.ReadFile(base)
 	must(f, err)
-	seal, err := os.ReadFile(base + sealSuffix)
-	must(f, err)
 	db, err = Open(f.Context(), base, Options{})
 	must(f, err)
 	must(f, ledgerOf(f, db).Record(f.Context(), "INBOX", entries[20:30]))
@@ -46,7 +44,6 @@ func FuzzSpoiltLedger(f *testing.F) {
 			octets = octets[:int(cut)%len(octets)]
 		}
 		must(t, os.WriteFile(name, octets, 0o600))
-		must(t, os.WriteFile(path+sealSuffix, seal, 0o600))
 		db, err := Open(t.Context(), path, Options{ReadOnly: readOnly})
 		if err != nil {
 			if migrate.KindOf(err) != migrate.Damaged {

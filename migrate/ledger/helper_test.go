@@ -10,12 +10,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
 	"postcask/migrate"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // openAt opens a database that is there or not, and closes it when the test ends.
 func openAt(t testing.TB, path string) *DB {

@@ -75,8 +75,11 @@ func (l *Ledger) Count(ctx context.Context, mbox migrate.Path) (n int64, err err
 	if err != nil || box == 0 {
 		return 0, fault(ctx, doing, err)
 	}
-	err = l.db.read.QueryRowContext(ctx, `SELECT count(*) FROM entries WHERE box = ? AND state = ? AND retired IS NULL`,
-		box, migrate.Arrived).Scan(&n)
+	query := `SELECT arrived FROM boxes WHERE id = ?`
+	if l.db.version < 3 { // before it was counted
+		query = `SELECT count(*) FROM entries WHERE box = ? AND state = 1 AND retired IS NULL`
+	}
+	err = l.db.read.QueryRowContext(ctx, query, box).Scan(&n)
 	return n, fault(ctx, doing, err)
 }
 
@@ -86,7 +89,7 @@ func (l *Ledger) Retire(ctx context.Context, mbox migrate.Path, keys []migrate.K
 		return ctx.Err()
 	}
 	now := l.db.now().Unix()
-	return l.db.update(ctx, fmt.Sprintf("retire messages of %q", mbox), func(tx *sql.Tx) error {
+	return l.db.update(ctx, fmt.Sprintf("retire messages of %q", mbox), func(ctx context.Context, tx *sql.Tx) error {
 		box, err := l.box(ctx, tx, sourceSide, mbox)
 		if err != nil || box == 0 {
 			return err
@@ -130,7 +133,7 @@ func (l *Ledger) Seen(ctx context.Context, mbox migrate.Path) (status migrate.St
 
 // SetSeen implements migrate.Ledger.
 func (l *Ledger) SetSeen(ctx context.Context, mbox migrate.Path, status migrate.Status) error {
-	return l.db.update(ctx, fmt.Sprintf("note the state of %q", mbox), func(tx *sql.Tx) error {
+	return l.db.update(ctx, fmt.Sprintf("note the state of %q", mbox), func(ctx context.Context, tx *sql.Tx) error {
 		box, err := l.makeBox(ctx, tx, sourceSide, mbox)
 		if err != nil {
 			return err

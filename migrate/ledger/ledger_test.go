@@ -315,28 +315,3 @@ func TestAnIntentIsKnownUntilItIsAnsweredFor(t *testing.T) {
 	must(t, l.Record(t.Context(), "INBOX", []migrate.Entry{done}))
 	same(t, "answered for", lookup(t, l, "INBOX", uid(1)), []migrate.Entry{done})
 }
-
-func TestALedgerOfVersion1IsUpgradedAndReadAsItIs(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "old.db")
-	db, err := Open(t.Context(), path, Options{Create: true})
-	must(t, err)
-	want := []migrate.Entry{arrived(1, "INBOX"), arrived(2, "INBOX")}
-	must(t, ledgerOf(t, db).Record(t.Context(), "INBOX", want))
-	must(t, db.Close())
-	for _, column := range []string{"listed_size", "listed_date", "tried", "program", `"limit"`} {
-		execute(t, path, "ALTER TABLE entries DROP COLUMN "+column)
-	}
-	execute(t, path, "PRAGMA user_version = 1")
-
-	reader, err := Open(t.Context(), path, Options{ReadOnly: true})
-	must(t, err)
-	same(t, "read only", lookup(t, ledgerOf(t, reader), "INBOX", uid(1), uid(2)), want)
-	same(t, "read only, all", all(t, ledgerOf(t, reader).Entries(t.Context(), "INBOX")), want)
-	same(t, "read only, claims", all(t, ledgerOf(t, reader).Claims(t.Context(), "INBOX")), want)
-	must(t, reader.Close())
-
-	l := ledgerOf(t, openAt(t, path))
-	want[0].Listed = migrate.Listed{Size: 12}
-	must(t, l.Record(t.Context(), "INBOX", want[:1]))
-	same(t, "upgraded", lookup(t, l, "INBOX", uid(1), uid(2)), want)
-}

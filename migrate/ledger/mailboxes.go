@@ -12,7 +12,7 @@ import (
 // PutMailbox notes a mailbox of the archive. Of one that is known already it renews role, subscription and NoSelect,
 // and File unless that is empty; Messages, Octets and End of m are not looked at, but for End of a new one.
 func (db *DB) PutMailbox(ctx context.Context, m Mailbox) error {
-	return db.update(ctx, fmt.Sprintf("note mailbox %q", m.Path), func(tx *sql.Tx) error {
+	return db.update(ctx, fmt.Sprintf("note mailbox %q", m.Path), func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO mailboxes (path, role, subscribed, noselect, file, "end", messages, octets)
 			VALUES (?, ?, ?, ?, ?, ?, 0, 0)
 			ON CONFLICT (path) DO UPDATE SET role = excluded.role, subscribed = excluded.subscribed,

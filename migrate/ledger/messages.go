@@ -19,7 +19,7 @@ func (db *DB) AddMessages(ctx context.Context, path migrate.Path, msgs []Message
 	}
 	now := time.Unix(db.now().Unix(), 0).UTC()
 	ids := make([]int64, len(msgs))
-	err := db.update(ctx, fmt.Sprintf("add messages to %q", path), func(tx *sql.Tx) error {
+	err := db.update(ctx, fmt.Sprintf("add messages to %q", path), func(ctx context.Context, tx *sql.Tx) error {
 		mailbox, err := mailboxID(ctx, tx, path)
 		if err != nil {
 			return err
@@ -136,8 +136,11 @@ func (db *DB) ByID(ctx context.Context, ids []int64) ([]Message, error) {
 }
 
 // ByIdentity gives the messages of a mailbox that have this digest of their trimmed form, in the order of their IDs:
-// none, one, or twins.
+// none, one, or twins. The first time takes as long as to read the whole index.
 func (db *DB) ByIdentity(ctx context.Context, path migrate.Path, trimmed migrate.Digest) ([]Message, error) {
+	if err := db.indexDigests(ctx); err != nil {
+		return nil, err
+	}
 	messages, err := fill(ctx, db.read, nil, scanMessage, twinsQuery,
 		[]any{trimmed[:], string(path)})
 	if err != nil {
@@ -146,12 +149,27 @@ func (db *DB) ByIdentity(ctx context.Context, path migrate.Path, trimmed migrate
 	return messages, nil
 }
 
+// indexDigests makes the index by digest, which only those need who put right what a run left behind. Close drops it.
+func (db *DB) indexDigests(ctx context.Context) error {
+	if db.write == nil || db.indexed.Load() {
+		return nil
+	}
+	err := db.update(ctx, "index digests", func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `CREATE INDEX IF NOT EXISTS messages_trimmed ON messages (trimmed, mailbox)`)
+		return err
+	})
+	if err == nil {
+		db.indexed.Store(true)
+	}
+	return err
+}
+
 // SetFlags makes the flags of these messages those given, durably, all or none. An ID that is not in the mailbox is passed by.
 func (db *DB) SetFlags(ctx context.Context, path migrate.Path, updates []FlagUpdate) error {
 	if len(updates) == 0 {
 		return ctx.Err()
 	}
-	return db.update(ctx, fmt.Sprintf("set flags in %q", path), func(tx *sql.Tx) error {
+	return db.update(ctx, fmt.Sprintf("set flags in %q", path), func(ctx context.Context, tx *sql.Tx) error {
 		set, err := tx.PrepareContext(ctx, `UPDATE messages SET flags = ? WHERE id = ? AND mailbox = (SELECT id FROM mailboxes WHERE path = ?)`)
 		if err != nil {
 			return err

@@ -12,9 +12,6 @@ import (
 	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
-
-	"postcask/migrate"
-	"postcask/migrate/step"
 )
 
 // Options tell how to open a database. The zero value opens one that exists, to read and write.
@@ -33,16 +30,17 @@ type DB struct {
 	path    string
 	version int64 // of the tables
 	read    *sql.DB
-	write   *sql.DB // one connection, so that writers queue here and not in SQLite; nil when read-only
+	write   *sql.DB // one connection; nil when read-only
+	queue   queue   // of those who want to write
 	now     func() time.Time
-	wrote   atomic.Bool // something has changed: the seal is to be made anew
+	indexed atomic.Bool // by digest, until Close
 }
 
 // Open opens the database at path. With o.Create a missing one is made, with mode 0600, and its directory synced; its
 // neighbours path-wal and path-shm take its mode. A link in its place is refused. An error is of kind Damaged where the
 // file is missing, is no database or not one of postcask, is shorter than it says, or comes from a newer version; of
-// kind Locked where another process kept it busy. Open to write also refuses, as Damaged, a file whose octets are not
-// those that the last writer left; Open to read does not read the whole file: Check does.
+// kind Locked where another process kept it busy. Open does not read the whole file, whatever its size: what is damaged
+// in it is told by whoever reads that, and by Check. To write, a file of an older version is brought to the present one.
 func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	return open(ctx, path, o, busyTimeout)
 }
@@ -56,7 +54,7 @@ func open(ctx context.Context, path string, o Options, busy time.Duration) (*DB,
 	if err := prepare(full, o); err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	db := &DB{path: full, now: time.Now}
+	db := &DB{path: full, now: time.Now, queue: queue{turn: make(chan struct{}, 1)}}
 	if o.ReadOnly {
 		err = db.openReadOnly(ctx, busy)
 	} else {
@@ -70,29 +68,38 @@ func open(ctx context.Context, path string, o Options, busy time.Duration) (*DB,
 }
 
 func (db *DB) openBoth(ctx context.Context, o Options, busy time.Duration) (err error) {
-	// The writer goes first: it makes the write-ahead log that the readers need.
-	if db.write, err = connect(db.path, busy, "mode=rw&_txlock=immediate", "journal_mode(wal)", "synchronous(full)"); err != nil {
+	have, err := db.openWriter(ctx, busy)
+	if err == nil && have > 0 && have < version {
+		if err = db.write.Close(); err == nil {
+			err = modernize(ctx, db.path, busy)
+		}
+		if err == nil {
+			have, err = db.openWriter(ctx, busy)
+		}
+	}
+	if err != nil {
 		return err
 	}
-	db.write.SetMaxOpenConns(1)
-	if db.read, err = connect(db.path, busy, "mode=rw", "query_only(1)"); err != nil {
-		return err
+	if have == 0 {
+		if !o.Create {
+			return damaged("it holds no tables")
+		}
+		if err := db.update(ctx, "make the tables", upgrade); err != nil {
+			return err
+		}
 	}
 	db.version = version
-	have, err := inspect(ctx, db.write)
-	if err == nil && have > 0 {
-		err = db.checkSeal(ctx) // before anything is built on what is there
+	db.read, err = connect(db.path, busy, "mode=rw", "query_only(1)")
+	return err
+}
+
+// openWriter goes before the readers: it makes the write-ahead log that they need.
+func (db *DB) openWriter(ctx context.Context, busy time.Duration) (have int64, err error) {
+	if db.write, err = connect(db.path, busy, "mode=rw&_txlock=immediate", "journal_mode(wal)", "synchronous(full)"); err != nil {
+		return 0, err
 	}
-	switch {
-	case err != nil || have == version:
-		return err
-	case have == 0 && !o.Create:
-		return damaged("it is empty")
-	}
-	if err := db.update(ctx, "make the tables", func(tx *sql.Tx) error { return upgrade(ctx, tx) }); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(db.path))
+	db.write.SetMaxOpenConns(1)
+	return inspect(ctx, db.write)
 }
 
 func (db *DB) openReadOnly(ctx context.Context, busy time.Duration) (err error) {
@@ -112,7 +119,7 @@ func (db *DB) openReadOnly(ctx context.Context, busy time.Duration) (err error) 
 		db.version, err = inspect(ctx, db.read)
 	}
 	if err == nil && db.version == 0 {
-		return damaged("it is empty")
+		return damaged("it holds no tables")
 	}
 	return err
 }
@@ -133,7 +140,10 @@ func connect(path string, busy time.Duration, query string, pragmas ...string) (
 	for _, pragma := range pragmas {
 		query += "&_pragma=" + url.QueryEscape(pragma)
 	}
-	name := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: query}
+	if err := registerVFS(); err != nil {
+		return nil, err
+	}
+	name := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: query + "&vfs=" + vfsName}
 	pool, err := sql.Open("sqlite", name.String())
 	if err != nil {
 		return nil, err
@@ -145,11 +155,13 @@ func connect(path string, busy time.Duration, query string, pragmas ...string) (
 
 // Close ends the use. Everything that was written is safe already.
 func (db *DB) Close() error {
-	seal := ""
-	if db.wrote.Load() {
-		seal, _ = db.sealOf(context.Background()) // what cannot be read has no seal
-	}
 	var errs []error
+	if db.indexed.Load() {
+		_ = db.update(context.Background(), "drop the index of digests", func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `DROP INDEX IF EXISTS messages_trimmed`)
+			return err
+		}) // one that stays costs time, nothing else
+	}
 	for _, pool := range []*sql.DB{db.read, db.write} { // the writer last: it folds the log into the file
 		if pool != nil {
 			errs = append(errs, pool.Close())
@@ -158,14 +170,11 @@ func (db *DB) Close() error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close %q: %w", db.path, err)
 	}
-	if seal != "" {
-		writeSeal(db.path+sealSuffix, seal)
-	}
 	return nil
 }
 
-// Check reads the whole file and tells the first thing wrong with its structure, or that it is not, to the bit, as its
-// last writer left it, as an error of kind Damaged.
+// Check reads all that counts in the file and tells the first thing wrong with it, as an error of kind Damaged: a page
+// that is not, to the bit, as it was written, a structure that makes no sense, a row that refers to none.
 func (db *DB) Check(ctx context.Context) error {
 	doing := fmt.Sprintf("check %q", db.path)
 	var verdict string
@@ -175,40 +184,29 @@ func (db *DB) Check(ctx context.Context) error {
 	if verdict != "ok" {
 		return fault(ctx, doing, damaged("%s", verdict))
 	}
-	rows, err := db.read.QueryContext(ctx, `PRAGMA foreign_key_check`)
-	if err != nil {
-		return fault(ctx, doing, err)
+	for _, c := range checks {
+		if db.version < c.since {
+			continue
+		}
+		var found bool
+		if err := db.read.QueryRowContext(ctx, `SELECT EXISTS (`+c.query+`)`).Scan(&found); err != nil {
+			return fault(ctx, doing, err)
+		}
+		if found {
+			return fault(ctx, doing, damaged("%s", c.means))
+		}
 	}
-	defer rows.Close()
-	if rows.Next() {
-		return fault(ctx, doing, damaged("a row refers to another that is not there"))
-	}
-	if err := rows.Err(); err != nil {
-		return fault(ctx, doing, err)
-	}
-	return fault(ctx, doing, db.checkSeal(ctx))
+	return nil
 }
 
-// update runs do in one transaction that is durable when update returns nil; otherwise nothing of it has happened.
-func (db *DB) update(ctx context.Context, doing string, do func(tx *sql.Tx) error) error {
-	if db.write == nil {
-		return migrate.Errorf(migrate.Failed, "%s: %q was opened to be read only", doing, db.path)
-	}
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return fault(ctx, doing, err)
-	}
-	err = do(tx)
-	if err == nil && !db.wrote.Load() {
-		err = unseal(ctx, tx)
-	}
-	if err != nil {
-		_ = tx.Rollback() // the first error is the one to tell
-		return fault(ctx, doing, err)
-	}
-	if err = tx.Commit(); err == nil { // one that fails is rolled back by the driver
-		db.wrote.Store(true)
-	}
-	step.Done("committed: " + doing)
-	return fault(ctx, doing, err)
+// checks are queries that find nothing in a database that is sound.
+var checks = []struct {
+	query, means string
+	since        int64
+}{
+	{query: `SELECT * FROM pragma_foreign_key_check`, means: "a row refers to another that is not there"},
+	{query: `SELECT * FROM boxes b WHERE arrived <> (SELECT count(*) FROM entries WHERE box = b.id AND state = 1 AND retired IS NULL)`,
+		means: "what has arrived is miscounted", since: 3},
+	{query: `SELECT * FROM mailboxes b WHERE (messages, octets) <> (SELECT count(*), coalesce(sum(size), 0) FROM messages WHERE mailbox = b.id)`,
+		means: "the messages of a mailbox are miscounted"},
 }

@@ -19,6 +19,9 @@ const upsertEntry = `INSERT INTO entries (box, validity, uid, name, state, retir
 		flags = excluded.flags, reason = excluded.reason, updated = excluded.updated, listed_size = excluded.listed_size,
 		listed_date = excluded.listed_date, tried = excluded.tried, program = excluded.program, "limit" = excluded."limit"`
 
+// Where nothing is retired, as in most runs, nothing has to be forgotten.
+const hasRetired = `SELECT EXISTS (SELECT 1 FROM entries WHERE retired IS NOT NULL AND dest IS NOT NULL)`
+
 // A place that a recorded entry takes over is no longer that of a retired one.
 const forgetRetired = `DELETE FROM entries WHERE dest = ? AND place_validity = ? AND place_uid = ? AND place_name = ?
 	AND retired IS NOT NULL AND NOT (box = ? AND validity = ? AND uid = ? AND name = ?)`
@@ -33,7 +36,7 @@ func (l *Ledger) Record(ctx context.Context, mbox migrate.Path, entries []migrat
 	if len(entries) == 0 {
 		return ctx.Err()
 	}
-	return l.db.update(ctx, fmt.Sprintf("record messages of %q", mbox), func(tx *sql.Tx) error {
+	return l.db.update(ctx, fmt.Sprintf("record messages of %q", mbox), func(ctx context.Context, tx *sql.Tx) error {
 		box, err := l.makeBox(ctx, tx, sourceSide, mbox)
 		if err != nil {
 			return err
@@ -67,12 +70,13 @@ func (r *recorder) record(ctx context.Context, entries []migrate.Entry) error {
 		return err
 	}
 	defer upsert.Close()
-	forget, err := r.tx.PrepareContext(ctx, forgetRetired)
+	forget, err := r.forgetter(ctx, entries)
 	if err != nil {
 		return err
 	}
-	defer forget.Close()
-	var retired []migrate.Entry
+	if forget != nil {
+		defer forget.Close()
+	}
 	for _, e := range entries {
 		dest, err := r.dest(ctx, e.Mailbox)
 		if err != nil {
@@ -81,7 +85,6 @@ func (r *recorder) record(ctx context.Context, entries []migrate.Entry) error {
 		var gone any
 		if e.Retired {
 			gone = r.now
-			retired = append(retired, e)
 		}
 		full, trimmed := encodeIdentity(e.Identity)
 		if _, err := upsert.ExecContext(ctx, r.box, e.Key.Validity, e.Key.UID, e.Key.Name, e.State, gone,
@@ -90,7 +93,7 @@ func (r *recorder) record(ctx context.Context, entries []migrate.Entry) error {
 			unix(e.Attempt.Time), e.Attempt.Program, known(e.Attempt.Limit)); err != nil {
 			return err
 		}
-		if dest == nil || e.Place.IsZero() || e.State != migrate.Arrived { // only what arrived takes a place over
+		if forget == nil || dest == nil || e.Place.IsZero() || e.State != migrate.Arrived { // only what arrived takes a place over
 			continue
 		}
 		if _, err := forget.ExecContext(ctx, dest, e.Place.Validity, e.Place.UID, e.Place.Name,
@@ -98,12 +101,33 @@ func (r *recorder) record(ctx context.Context, entries []migrate.Entry) error {
 			return err
 		}
 	}
-	for _, e := range retired {
+	return r.forgetAmong(ctx, entries)
+}
+
+// forgetter gives the statement that forgets those whose place was taken over, or nil where nobody's can be.
+func (r *recorder) forgetter(ctx context.Context, entries []migrate.Entry) (*sql.Stmt, error) {
+	if !slices.ContainsFunc(entries, isRetired) {
+		var some bool
+		if err := r.tx.QueryRowContext(ctx, hasRetired).Scan(&some); err != nil || !some {
+			return nil, err
+		}
+	}
+	return r.tx.PrepareContext(ctx, forgetRetired)
+}
+
+func isRetired(e migrate.Entry) bool { return e.Retired }
+
+// forgetAmong forgets those of the group whose place was taken over before they came.
+func (r *recorder) forgetAmong(ctx context.Context, entries []migrate.Entry) error {
+	for _, e := range entries {
+		if !e.Retired || e.Place.IsZero() {
+			continue
+		}
 		dest, err := r.dest(ctx, e.Mailbox)
 		if err != nil {
 			return err
 		}
-		if dest == nil || e.Place.IsZero() {
+		if dest == nil {
 			continue
 		}
 		if _, err := r.tx.ExecContext(ctx, forgetOvertaken, dest, e.Place.Validity, e.Place.UID, e.Place.Name); err != nil {

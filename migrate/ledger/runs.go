@@ -22,7 +22,7 @@ func (db *DB) Meta(ctx context.Context, key string) (value string, err error) {
 
 // SetMeta keeps a value under key, durably.
 func (db *DB) SetMeta(ctx context.Context, key, value string) error {
-	return db.update(ctx, fmt.Sprintf("keep %q", key), func(tx *sql.Tx) error {
+	return db.update(ctx, fmt.Sprintf("keep %q", key), func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, key, value)
 		return err
 	})
@@ -34,7 +34,7 @@ func (db *DB) StartRun(ctx context.Context, r Run) (id int64, err error) {
 	if r.Started.IsZero() {
 		r.Started = db.now()
 	}
-	err = db.update(ctx, "note the start of the run", func(tx *sql.Tx) error {
+	err = db.update(ctx, "note the start of the run", func(ctx context.Context, tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `INSERT INTO runs (command, source, destination, started, "exit", summary) VALUES (?, ?, ?, ?, 0, '')`,
 			r.Command, r.Source, r.Destination, r.Started.Unix())
 		if err != nil {
@@ -48,7 +48,7 @@ func (db *DB) StartRun(ctx context.Context, r Run) (id int64, err error) {
 
 // EndRun notes how the run that StartRun numbered has ended: its exit status and its summary as JSON.
 func (db *DB) EndRun(ctx context.Context, id int64, exit int, summary string) error {
-	return db.update(ctx, "note the end of the run", func(tx *sql.Tx) error {
+	return db.update(ctx, "note the end of the run", func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE runs SET ended = ?, "exit" = ?, summary = ? WHERE id = ?`, db.now().Unix(), exit, summary, id)
 		return err
 	})
@@ -80,7 +80,7 @@ func (db *DB) AddEvents(ctx context.Context, events []Event) error {
 		return ctx.Err()
 	}
 	now := db.now().Unix()
-	return db.update(ctx, "note events", func(tx *sql.Tx) error {
+	return db.update(ctx, "note events", func(ctx context.Context, tx *sql.Tx) error {
 		insert, err := tx.PrepareContext(ctx, `INSERT INTO events (time, kind, mailbox, validity, uid, name, text) VALUES (?, ?, ?, ?, ?, ?, ?)`)
 		if err != nil {
 			return err
