@@ -24,6 +24,9 @@ import (
 // octets, internal dates, flags, keywords and names equal message by message, and nothing moved by a second run. What
 // the accounts hold is read by testserver's own client, what the archives hold by a reader of this file's own.
 
+// circled is how many messages go around: some groups of one mailbox, and some mailboxes.
+const circled = 800
+
 func TestCircle(t *testing.T) {
 	bin := binary(t)
 	for _, name := range testserver.Named(t) {
@@ -31,7 +34,7 @@ func TestCircle(t *testing.T) {
 			t.Parallel() // most of it is waiting for the server's disk
 			server := testserver.Start(t, name)
 			server.Users(t, "old", "newmaildir", "newmbox", "oncemore", "popped")
-			seed(t, server, "old", 2000)
+			seed(t, server, "old", circled)
 			want := account(t, server, "old")
 			for _, format := range []string{"maildir", "mbox"} {
 				t.Run(format, func(t *testing.T) { circle(t, bin, server, format, want) })
@@ -40,10 +43,10 @@ func TestCircle(t *testing.T) {
 				from, to := imapURL(server, "old"), imapURL(server, "oncemore")
 				env := state(t)
 				first := bin.summary(t, env, "migrate", from, to)
-				first.expect(t, 0, 2000, 2000)
+				first.expect(t, 0, circled, circled)
 				sameAccount(t, want, account(t, server, "oncemore"))
-				bin.summary(t, env, "migrate", from, to).expect(t, 0, 2000, 0)
-				bin.summary(t, state(t), "migrate", from, to).expect(t, 0, 2000, 0) // with its ledger lost
+				bin.summary(t, env, "migrate", from, to).expect(t, 0, circled, 0)
+				bin.summary(t, state(t), "migrate", from, to).expect(t, 0, circled, 0) // with its ledger lost
 				sameAccount(t, want, account(t, server, "oncemore"))
 			})
 			t.Run("pop3", func(t *testing.T) { popCircle(t, bin, server, want) })
@@ -55,19 +58,19 @@ func circle(t *testing.T, bin *program, server *testserver.Server, format string
 	from, to := imapURL(server, "old"), imapURL(server, "new"+format)
 	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
 	env := state(t)
-	bin.summary(t, env, "backup", from, first, "--format", format).expect(t, 0, 2000, 2000)
-	bin.summary(t, env, "backup", from, first).expect(t, 0, 2000, 0)
+	bin.summary(t, env, "backup", from, first, "--format", format).expect(t, 0, circled, circled)
+	bin.summary(t, env, "backup", from, first).expect(t, 0, circled, 0)
 	sameArchive(t, want, read(t, first, format))
 	bin.ok(t, env, "verify", first)
 	bin.ok(t, env, "verify", first, "--against", from)
 
-	bin.summary(t, env, "restore", first, to).expect(t, 0, 2000, 2000)
+	bin.summary(t, env, "restore", first, to).expect(t, 0, circled, circled)
 	sameAccount(t, want, account(t, server, "new"+format))
-	bin.summary(t, env, "restore", first, to).expect(t, 0, 2000, 0)
-	bin.summary(t, state(t), "restore", first, to).expect(t, 0, 2000, 0) // with its ledger lost
+	bin.summary(t, env, "restore", first, to).expect(t, 0, circled, 0)
+	bin.summary(t, state(t), "restore", first, to).expect(t, 0, circled, 0) // with its ledger lost
 	sameAccount(t, want, account(t, server, "new"+format))
 
-	bin.summary(t, env, "backup", to, second, "--format", format).expect(t, 0, 2000, 2000)
+	bin.summary(t, env, "backup", to, second, "--format", format).expect(t, 0, circled, circled)
 	sameArchive(t, want, read(t, second, format))
 	bin.ok(t, env, "verify", second, "--against", from)
 }

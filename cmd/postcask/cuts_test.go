@@ -24,8 +24,9 @@ import (
 	"postcask/migrate/wire"
 )
 
-// cutRounds is how often each job is done over connections that break. Each round has a seed of its own.
-const cutRounds = 50
+// How often each job is done over connections that break. Each round has a seed of its own; those that wait for a disk
+// are fewer.
+const cutRounds, cutRoundsOnDisk = 50, 24
 
 // fragile makes each connection of a server break: after it has sent a random number of octets, from least to least
 // and span, or has been sent an eighth of that.
@@ -188,6 +189,7 @@ func TestConnectionsDieAnywhere(t *testing.T) {
 		// prepare gives the job and what has come of it.
 		prepare func(t *testing.T, seed uint64) (migrate.Job, func(t *testing.T) map[string][]string)
 		want    map[string][]string
+		rounds  int
 	}{
 		{"backup of IMAP", func(t *testing.T, seed uint64) (migrate.Job, func(*testing.T) map[string][]string) {
 			s := filledIMAP(t, testserver.IMAPOptions{Faults: fragile(seed, 500, 6000)}, mail)
@@ -195,7 +197,7 @@ func TestConnectionsDieAnywhere(t *testing.T) {
 			return migrate.Job{OpenSource: imapSource(imap.New(plainConfig(t, s.IMAPAddr))), Ledger: known,
 					OpenSink: func(context.Context) (migrate.Sink, error) { return store.Sink(), nil }},
 				func(t *testing.T) map[string][]string { return heldByArchive(t, store) }
-		}, mail},
+		}, mail, cutRoundsOnDisk},
 		{"backup of POP3", func(t *testing.T, seed uint64) (migrate.Job, func(*testing.T) map[string][]string) {
 			s := testserver.StartPOP3(t, testserver.POP3Options{Faults: fragile(seed, 300, 2000)})
 			s.Users(t, "anna")
@@ -214,7 +216,7 @@ func TestConnectionsDieAnywhere(t *testing.T) {
 					},
 					OpenSink: func(context.Context) (migrate.Sink, error) { return store.Sink(), nil }},
 				func(t *testing.T) map[string][]string { return heldByArchive(t, store) }
-		}, map[string][]string{"INBOX": mail["Work"]}},
+		}, map[string][]string{"INBOX": mail["Work"]}, cutRoundsOnDisk},
 		{"restore", func(t *testing.T, seed uint64) (migrate.Job, func(*testing.T) map[string][]string) {
 			from := memory.New()
 			for mailbox, list := range mail {
@@ -226,18 +228,19 @@ func TestConnectionsDieAnywhere(t *testing.T) {
 			return migrate.Job{Ledger: &memory.Ledger{}, OpenSink: imapSink(imap.New(plainConfig(t, to.IMAPAddr))),
 					OpenSource: func(ctx context.Context) (migrate.Source, error) { return from.Open(ctx) }},
 				func(t *testing.T) map[string][]string { return heldByIMAP(t, to) }
-		}, mail},
+		}, mail, cutRounds},
 		{"migrate", func(t *testing.T, seed uint64) (migrate.Job, func(*testing.T) map[string][]string) {
 			from := filledIMAP(t, testserver.IMAPOptions{Faults: fragile(seed, 500, 6000)}, mail)
 			to := filledIMAP(t, testserver.IMAPOptions{Faults: fragile(^seed, 500, 6000)}, nil)
 			return migrate.Job{Ledger: &memory.Ledger{}, Options: migrate.Options{Lanes: 1 + int(seed%3)},
 					OpenSource: imapSource(imap.New(plainConfig(t, from.IMAPAddr))), OpenSink: imapSink(imap.New(plainConfig(t, to.IMAPAddr)))},
 				func(t *testing.T) map[string][]string { return heldByIMAP(t, to) }
-		}, mail},
+		}, mail, cutRounds},
 	} {
 		t.Run(job.name, func(t *testing.T) {
+			t.Parallel()
 			again, retries := 0, int64(0)
-			for seed := range uint64(cutRounds) {
+			for seed := range uint64(job.rounds) {
 				t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 					j, held := job.prepare(t, seed)
 					j.Source, j.Destination = "source", "destination"
@@ -259,8 +262,8 @@ func TestConnectionsDieAnywhere(t *testing.T) {
 				})
 			}
 			t.Logf("%d connections made again; %d times the command was run again", retries, again)
-			if retries < cutRounds || again > cutRounds/4 {
-				t.Errorf("in %d rounds %d connections were made again, and %d times a run ended without all", cutRounds, retries, again)
+			if retries < int64(job.rounds)/2 || again > job.rounds/4 {
+				t.Errorf("in %d rounds %d connections were made again, and %d times a run ended without all", job.rounds, retries, again)
 			}
 		})
 	}
