@@ -154,7 +154,7 @@ func newDisk() *disk {
 	if err != nil {
 		host = ""
 	}
-	return &disk{now: time.Now, host: maildir.Host(host), pid: os.Getpid(), gather: writeSize}
+	return &disk{now: time.Now, host: maildir.Host(host), pid: os.Getpid(), gather: writeSize, openFiles: filesAtOnce()}
 }
 
 func (a *Archive) ownPath(name string) string { return filepath.Join(a.dir, ownDir, name) }

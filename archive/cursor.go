@@ -8,7 +8,7 @@ import (
 
 const (
 	bufferSize = 64 << 10  // how much is read at once
-	writeSize  = 256 << 10 // how much is gathered before it is written
+	writeSize  = 128 << 10 // how much is gathered before it is written
 )
 
 // A cursor writes to a file through a buffer and can go back.

@@ -25,7 +25,8 @@ type disk struct {
 	host  string // made fit for file names
 	pid   int
 
-	gather int // octets that are gathered before they are written
+	gather    int // octets that are gathered before they are written
+	openFiles int // files of a group that wait for their sync
 }
 
 func (d *disk) before(op, name string) error {

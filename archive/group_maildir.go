@@ -11,9 +11,12 @@ import (
 	"postcask/migrate/ledger"
 )
 
-// openFiles is how many files wait for their sync at most. They stay open, for that is how one learns of octets that
-// could not be written.
-const openFiles = 200
+// How many files of a group wait for their sync, as far as the process may have so many. They stay open, for that is
+// how one learns of octets that could not be written.
+const (
+	fewestOpen = 32
+	mostOpen   = 512
+)
 
 // A maildirGroup writes messages to tmp/, and moves them to cur/ when all of them are synced.
 type maildirGroup struct {
@@ -43,7 +46,7 @@ func (a *Archive) openMaildirGroup(b *box, in *intake, c *cursor) (_ group, err 
 }
 
 func (g *maildirGroup) add(ctx context.Context, m migrate.Message, body migrate.Body) (row ledger.Message, err error) {
-	if len(g.waiting) >= openFiles {
+	if len(g.waiting) >= g.a.disk.openFiles {
 		if err := g.sync(); err != nil {
 			return row, err
 		}

@@ -20,3 +20,6 @@ func (f *folder) setTime(name string, t time.Time) error { return f.root.Chtimes
 func (f *folder) moveFile(parent *folder, name string, to *folder, as string) error {
 	return parent.root.Rename(path.Join(path.Base(f.name), name), path.Join(path.Base(to.name), as))
 }
+
+// filesAtOnce tells how many files a group may hold open.
+func filesAtOnce() int { return fewestOpen }

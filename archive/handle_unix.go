@@ -62,3 +62,12 @@ func (f *folder) moveFile(_ *folder, name string, to *folder, as string) error {
 		return to.at(func(fd int) error { return unix.Renameat(from, name, fd, as) }, as)
 	}, name)
 }
+
+// filesAtOnce tells how many files a group may hold open: enough for it, but a small part of what the process may.
+func filesAtOnce() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fewestOpen
+	}
+	return int(min(mostOpen, max(fewestOpen, uint64(limit.Cur)/16)))
+}

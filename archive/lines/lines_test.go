@@ -135,6 +135,7 @@ func BenchmarkWriter(b *testing.B) {
 	wire := bytes.Repeat([]byte(strings.Repeat("x", 70)+"\r\n"), 15000)
 	var w Writer
 	b.SetBytes(int64(len(wire)))
+	b.ReportAllocs()
 	for b.Loop() {
 		w.Reset(io.Discard, nil)
 		if _, err := w.Write(wire); err != nil {

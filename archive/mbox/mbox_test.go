@@ -176,6 +176,7 @@ func BenchmarkQuoter(b *testing.B) {
 	text := bytes.Repeat([]byte(strings.Repeat("x", 70)+"\n"), 15000)
 	var q Quoter
 	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
 	for b.Loop() {
 		q.Reset(io.Discard)
 		if _, err := q.Write(text); err != nil {

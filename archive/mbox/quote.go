@@ -5,7 +5,10 @@ import (
 	"io"
 )
 
-var from = []byte("From ")
+var (
+	from       = []byte("From ")
+	fromQuoted = []byte(">From ")
+)
 
 // A Quoter writes octets with mboxrd's quoting: a line that begins with any number of ">" and then "From " gains one
 // ">". Lines end in LF, with or without a CR before it. The zero Quoter is of no use; call Reset.
@@ -37,7 +40,7 @@ func (q *Quoter) Write(p []byte) (int, error) {
 			q.begun = begun
 			break
 		}
-		if err := put(q.out, text[:hit], []byte{'>'}, from); err != nil {
+		if err := put(q.out, text[:hit], fromQuoted); err != nil {
 			return 0, err
 		}
 		text, q.begun = text[hit+len(from):], true
