@@ -25,11 +25,7 @@ import (
 type program struct{ path string }
 
 var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "postcask-bin-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "postcask")
+	path := filepath.Join(os.Getenv("POSTCASK_TEST_DIR"), "postcask")
 	cmd := exec.Command("go", "build", "-trimpath", "-o", path, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

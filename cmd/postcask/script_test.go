@@ -21,7 +21,23 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"postcask": main})
+	testscript.Main(shared{m}, map[string]func(){"postcask": main})
+}
+
+// shared is all tests, with a folder for what they share, which is gone after the last of them.
+type shared struct{ *testing.M }
+
+func (s shared) Run() int {
+	dir, err := os.MkdirTemp("", "postcask-test-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = os.Setenv("POSTCASK_TEST_DIR", dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return s.M.Run()
 }
 
 // canary is every user's password in the stories. It may appear in no output and in no file that postcask writes.
