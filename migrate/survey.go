@@ -18,6 +18,7 @@ type survey struct {
 	create bool // the destination lacks the mailbox
 
 	begun    bool
+	recounts bool    // see recount
 	changes  *Status // listing these is enough: what happened since then; nil for all
 	known    int64   // messages that had arrived when the listing began, and were there when they were last listed
 	arrived  int64   // of them listed
@@ -51,16 +52,17 @@ func (r *run) mailbox(ctx context.Context, mbox Mailbox) error {
 	if err == nil {
 		err = s.handOut(ctx, true)
 	}
+	if err != nil {
+		w.fault.Store(true) // whatever it is, not all has been dealt with
+	}
 	switch {
 	case errors.Is(err, ErrRenumbered):
 		r.renumber(w)
 		return nil
 	case errors.Is(err, errHalted):
-		w.fault.Store(true)
 		return nil
 	case concernsMailbox(err) && !isSpent(err) && !s.broken && ctx.Err() == nil:
 		// This mailbox cannot be read; the others can.
-		w.fault.Store(true)
 		r.update(func() { r.summary.MailboxesFailed++; r.tell(Event{Type: EventWarning, Mailbox: mbox.Path, Err: err}) })
 		return nil
 	}
@@ -181,13 +183,16 @@ func (s *survey) begin(ctx context.Context, source Source) (unchanged bool, err 
 	if s.known, err = s.Ledger.Count(ctx, s.mbox.Path); err != nil {
 		return false, err
 	}
-	filter := s.Options.Filter
-	if s.before.HighestModSeq == 0 || !filter.Since.IsZero() || !filter.Before.IsZero() || filter.MaxSize > 0 {
-		return false, nil
-	}
 	seen, ok, err := s.Ledger.Seen(ctx, s.mbox.Path)
-	if err != nil || !ok || seen.UIDValidity != s.before.UIDValidity || seen.Messages != s.known {
+	if err != nil || !ok || seen.UIDValidity != s.before.UIDValidity {
 		return false, err
+	}
+	if s.before.UIDNext != 0 && s.before.UIDNext < seen.UIDNext {
+		return false, s.recount(ctx)
+	}
+	filter := s.Options.Filter
+	if s.before.HighestModSeq == 0 || !filter.Since.IsZero() || !filter.Before.IsZero() || filter.MaxSize > 0 || seen.Messages != s.known {
+		return false, nil
 	}
 	if seen == s.before {
 		s.present(s.known)
@@ -233,6 +238,8 @@ func (s *survey) sort(m Message, known Entry) {
 	switch {
 	case !s.Options.Filter.Message(m):
 		s.count(s.work, Event{Message: m, Outcome: Filtered})
+	case known.State == Arrived && s.recounts:
+		s.fresh = append(s.fresh, m)
 	case known.State == Arrived && reused(known, m):
 		s.suspect(s.work, known)
 		s.fresh = append(s.fresh, m)
