@@ -13,6 +13,9 @@ import (
 	"postcask/migrate/wire"
 )
 
+// testBuffer is smaller than bufferSize, so that its edges are soon met.
+const testBuffer = 4 << 10
+
 // bodyOver makes a body of what a reader brings. The connection is there to be failed.
 func bodyOver(t testing.TB, r io.Reader) *body {
 	t.Helper()
@@ -26,11 +29,11 @@ func bodyOver(t testing.TB, r io.Reader) *body {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
-	return &body{conn: &conn{Conn: w, in: bufio.NewReaderSize(r, bufferSize)}, announced: -1, endless: &endless{most: mostOctets}}
+	return &body{conn: &conn{Conn: w, in: bufio.NewReaderSize(r, testBuffer)}, announced: -1, endless: &endless{most: mostOctets}}
 }
 
 func TestBody(t *testing.T) {
-	long := strings.Repeat("x", 3*bufferSize)
+	long := strings.Repeat("x", 3*testBuffer)
 	for name, c := range map[string]struct{ wire, want string }{
 		"empty message":              {".\r\n", ""},
 		"one line":                   {"a\r\n.\r\n", "a\r\n"},
@@ -49,9 +52,9 @@ func TestBody(t *testing.T) {
 		"CR CRLF dot":                {"a\r\r\n..\r\n.\r\n", "a\r\r\n.\r\n"},
 		"NUL and eight bits":         {"\x00\xff\xfe\r\n.\r\n", "\x00\xff\xfe\r\n"},
 		"line longer than buffers":   {long + "\r\n.\r\n", long + "\r\n"},
-		"dot at the buffer's edge":   {long[:bufferSize-2] + "\r\n..\r\n.\r\n", long[:bufferSize-2] + "\r\n.\r\n"},
-		"CR at the buffer's edge":    {long[:bufferSize-1] + "\r\n..\r\n.\r\n", long[:bufferSize-1] + "\r\n.\r\n"},
-		"line end at buffer's edge":  {long[:bufferSize-3] + "\r\n.\r\n", long[:bufferSize-3] + "\r\n"},
+		"dot at the buffer's edge":   {long[:testBuffer-2] + "\r\n..\r\n.\r\n", long[:testBuffer-2] + "\r\n.\r\n"},
+		"CR at the buffer's edge":    {long[:testBuffer-1] + "\r\n..\r\n.\r\n", long[:testBuffer-1] + "\r\n.\r\n"},
+		"line end at buffer's edge":  {long[:testBuffer-3] + "\r\n.\r\n", long[:testBuffer-3] + "\r\n"},
 		"looks like another message": {"+OK\r\n-ERR\r\n..\r\n.\r\n", "+OK\r\n-ERR\r\n.\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
