@@ -164,7 +164,7 @@ func fillForDamage(t *testing.T, a *Archive) {
 		}
 	}
 	commit(t, s)
-	known, err := a.Ledger(t.Context(), "imaps://ann@mail.example.org")
+	known, err := a.Ledger(t.Context(), "imaps://me@mail.example.org")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func contents(t *testing.T, a *Archive) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known, err := a.Ledger(t.Context(), "imaps://ann@mail.example.org")
+	known, err := a.Ledger(t.Context(), "imaps://me@mail.example.org")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func troubled(t *testing.T, from *memory.Store, empty string, n int, want []stri
 
 func backup(t *testing.T, from *memory.Store, a *Archive) (migrate.Summary, error) {
 	t.Helper()
-	known, err := a.Ledger(t.Context(), "imaps://ann@mail.example.org")
+	known, err := a.Ledger(t.Context(), "imaps://me@mail.example.org")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -189,7 +189,7 @@ func TestRebuildAfterFlippedBitsInTheIndex(t *testing.T) {
 func TestRebuildOfTheManifestAlone(t *testing.T) {
 	inEach(t, func(t *testing.T, a *Archive) {
 		furnish(t, a)
-		known, err := a.Ledger(t.Context(), "imaps://anna@mail.example.org:993")
+		known, err := a.Ledger(t.Context(), "imaps://me@mail.example.org:993")
 		if err != nil {
 			t.Fatal(err)
 		}

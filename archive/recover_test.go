@@ -14,7 +14,7 @@ import (
 // claimed records that the messages of INBOX came from a server, and gives the ledger.
 func claimed(t *testing.T, a *Archive) migrate.Ledger {
 	t.Helper()
-	known, err := a.Ledger(t.Context(), "imaps://anna@mail.example.org:993")
+	known, err := a.Ledger(t.Context(), "imaps://me@mail.example.org:993")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestMessageGoneFromTheDisk(t *testing.T) {
 			t.Error(diff)
 		}
 		verifyClean(t, a)
-		known, err := a.Ledger(t.Context(), "imaps://anna@mail.example.org:993")
+		known, err := a.Ledger(t.Context(), "imaps://me@mail.example.org:993")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,19 +25,19 @@ func TestWhatIsRefusedOrUnreadableIsSetAside(t *testing.T) {
 	}})
 	destination := testserver.StartIMAP(t, testserver.IMAPOptions{AppendLimit: 2000})
 	for _, s := range []*testserver.IMAP{source, destination} {
-		if err := s.AddUser("anna", canary); err != nil {
+		if err := s.AddUser("me", canary); err != nil {
 			t.Fatal(err)
 		}
 	}
 	large := append(letter("INBOX", 3), strings.Repeat("large\r\n", 1000)...)
 	for _, octets := range [][]byte{letter("INBOX", 1), letter("INBOX", 2), large} {
-		if _, err := source.Deliver("anna", "INBOX", testserver.Mail{Date: someDay(1), Octets: octets}); err != nil {
+		if _, err := source.Deliver("me", "INBOX", testserver.Mail{Date: someDay(1), Octets: octets}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	dir := t.TempDir()
-	from := "imaps://anna@" + source.IMAPSAddr + "?ca=" + source.CAFile
-	to := "imaps://anna@" + destination.IMAPSAddr + "?ca=" + destination.CAFile
+	from := "imaps://me@" + source.IMAPSAddr + "?ca=" + source.CAFile
+	to := "imaps://me@" + destination.IMAPSAddr + "?ca=" + destination.CAFile
 	for run := range 2 {
 		first := tries
 		for _, test := range []struct {
@@ -81,7 +81,7 @@ func TestWhatIsRefusedOrUnreadableIsSetAside(t *testing.T) {
 	if octets, err := os.ReadFile(kept[0]); err != nil || string(octets) != string(large) {
 		t.Errorf("%d octets, %v", len(octets), err)
 	}
-	if mail, err := destination.Messages("anna", "INBOX"); err != nil || len(mail) != 1 {
+	if mail, err := destination.Messages("me", "INBOX"); err != nil || len(mail) != 1 {
 		t.Errorf("%d messages at the destination, %v", len(mail), err)
 	}
 }

@@ -64,7 +64,7 @@ func TestConfig(t *testing.T) {
 func TestConfigFiles(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("XDG_CONFIG_HOME", dir)
-	t.Setenv("HOME", "/home/anna")
+	t.Setenv("HOME", "/home/me")
 	if _, err := findAccount("", "one"); err == nil || !strings.Contains(err.Error(), "no config file "+dir) {
 		t.Error(err)
 	}
@@ -76,7 +76,7 @@ func TestConfigFiles(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "postcask", "config.toml"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"one": filepath.Join(dir, "postcask", "secret"), "two": "/home/anna/secret"} {
+	for name, want := range map[string]string{"one": filepath.Join(dir, "postcask", "secret"), "two": "/home/me/secret"} {
 		acct, err := findAccount("", name)
 		if err != nil {
 			t.Fatal(err)
@@ -86,7 +86,7 @@ func TestConfigFiles(t *testing.T) {
 		}
 	}
 	t.Setenv("XDG_CONFIG_HOME", "relative") // not to be heeded, as the XDG Base Directory Specification has it
-	if path, err := configPath(); err != nil || path != "/home/anna/.config/postcask/config.toml" {
+	if path, err := configPath(); err != nil || path != "/home/me/.config/postcask/config.toml" {
 		t.Errorf("%s, %v", path, err)
 	}
 	if _, err := findAccount(filepath.Join(dir, "nowhere"), "one"); migrate.KindOf(err) != migrate.Misuse {

@@ -15,8 +15,8 @@ import (
 // TestDovecotAllowsTwoConnections runs the program with more connections than the server takes, for a backup and back.
 func TestDovecotAllowsTwoConnections(t *testing.T) {
 	s := testserver.StartDovecot(t, testserver.DovecotOptions{Extra: "mail_max_userip_connections = 2"})
-	s.Users(t, "anna", "berta")
-	raw := testserver.OpenIMAP(t, s, "anna", testserver.Password)
+	s.Users(t, "me", "other")
+	raw := testserver.OpenIMAP(t, s, "me", testserver.Password)
 	sent := map[string][]string{}
 	for box := range 4 {
 		name := fmt.Sprint("Box", box)
@@ -38,8 +38,8 @@ func TestDovecotAllowsTwoConnections(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "archive")
 	url := func(user string) string { return "imaps://" + user + "@" + s.IMAPSAddr + "?ca=" + s.CAFile }
 	for _, args := range [][]string{
-		{"backup", url("anna"), dir, "--connections", "8"},
-		{"restore", dir, url("berta"), "--connections", "8"},
+		{"backup", url("me"), dir, "--connections", "8"},
+		{"restore", dir, url("other"), "--connections", "8"},
 	} {
 		status, stdout, stderr := run(t, args...)
 		if status != exitDone || !strings.Contains(stdout, "840 copied") || strings.Contains(stderr, "error") {
@@ -49,7 +49,7 @@ func TestDovecotAllowsTwoConnections(t *testing.T) {
 	if !strings.Contains(s.Log(), "Maximum number of connections") {
 		t.Error("the server has turned nobody away")
 	}
-	raw = testserver.OpenIMAP(t, s, "berta", testserver.Password)
+	raw = testserver.OpenIMAP(t, s, "other", testserver.Password)
 	defer raw.Close()
 	for name, want := range sent {
 		messages, err := raw.Messages(name)

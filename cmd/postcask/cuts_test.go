@@ -54,7 +54,7 @@ func plainConfig(tb testing.TB, addr string) wire.Config {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return wire.Config{Host: host, Port: number, TLS: wire.Plain, User: "anna", Timeout: 20 * time.Second,
+	return wire.Config{Host: host, Port: number, TLS: wire.Plain, User: "me", Timeout: 20 * time.Second,
 		Password: func(context.Context) (string, error) { return testserver.Password, nil }}
 }
 
@@ -94,15 +94,15 @@ func cutMail() map[string][]string {
 func filledIMAP(t *testing.T, opts testserver.IMAPOptions, mail map[string][]string) *testserver.IMAP {
 	t.Helper()
 	s := testserver.StartIMAP(t, opts)
-	s.Users(t, "anna")
+	s.Users(t, "me")
 	for mailbox, list := range mail {
 		if mailbox != "INBOX" {
-			if err := s.CreateMailbox("anna", mailbox); err != nil {
+			if err := s.CreateMailbox("me", mailbox); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for _, octets := range list {
-			if _, err := s.Deliver("anna", mailbox, testserver.Mail{Date: time.Date(2019, 3, 5, 10, 0, 0, 0, time.UTC), Octets: []byte(octets)}); err != nil {
+			if _, err := s.Deliver("me", mailbox, testserver.Mail{Date: time.Date(2019, 3, 5, 10, 0, 0, 0, time.UTC), Octets: []byte(octets)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -113,8 +113,8 @@ func filledIMAP(t *testing.T, opts testserver.IMAPOptions, mail map[string][]str
 func heldByIMAP(t *testing.T, s *testserver.IMAP) map[string][]string {
 	t.Helper()
 	held := map[string][]string{}
-	for _, mailbox := range s.Mailboxes("anna") {
-		messages, err := s.Messages("anna", mailbox)
+	for _, mailbox := range s.Mailboxes("me") {
+		messages, err := s.Messages("me", mailbox)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func heldByArchive(t *testing.T, store *archive.Archive) map[string][]string {
 // newArchive makes an archive with a ledger for one source.
 func newArchive(t *testing.T, format archive.Format) (*archive.Archive, migrate.Ledger) {
 	t.Helper()
-	store, err := archive.Create(t.Context(), filepath.Join(t.TempDir(), "archive"), format, "anna")
+	store, err := archive.Create(t.Context(), filepath.Join(t.TempDir(), "archive"), format, "me")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func newArchive(t *testing.T, format archive.Format) (*archive.Archive, migrate.
 			t.Error(err)
 		}
 	})
-	known, err := store.Ledger(t.Context(), "anna")
+	known, err := store.Ledger(t.Context(), "me")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,9 +200,9 @@ func TestConnectionsDieAnywhere(t *testing.T) {
 		}, mail, cutRoundsOnDisk},
 		{"backup of POP3", func(t *testing.T, seed uint64) (migrate.Job, func(*testing.T) map[string][]string) {
 			s := testserver.StartPOP3(t, testserver.POP3Options{Faults: fragile(seed, 300, 2000)})
-			s.Users(t, "anna")
+			s.Users(t, "me")
 			for _, octets := range mail["Work"] {
-				s.Deliver("anna", []byte(octets))
+				s.Deliver("me", []byte(octets))
 			}
 			store, known := newArchive(t, archive.Maildir)
 			account := pop3.New(plainConfig(t, s.POP3Addr))

@@ -55,23 +55,23 @@ func cutOnce(t *testing.T, kind string, reading bool, at int64) (cut bool) {
 	switch kind {
 	case "pop3":
 		server := testserver.StartPOP3(t, testserver.POP3Options{Faults: faults})
-		server.Users(t, "anna")
+		server.Users(t, "me")
 		for i := range messages {
-			server.Deliver("anna", letter("INBOX", i))
+			server.Deliver("me", letter("INBOX", i))
 		}
-		url = "pop3://anna@" + server.POP3Addr + "?tls=none"
-		left = func() int { return len(server.Messages("anna")) }
+		url = "pop3://me@" + server.POP3Addr + "?tls=none"
+		left = func() int { return len(server.Messages("me")) }
 	case "imap":
 		server := testserver.StartIMAP(t, testserver.IMAPOptions{Faults: faults})
-		server.Users(t, "anna")
+		server.Users(t, "me")
 		for i := range messages {
-			if _, err := server.Deliver("anna", "INBOX", testserver.Mail{Date: someDay(i), Octets: letter("INBOX", i)}); err != nil {
+			if _, err := server.Deliver("me", "INBOX", testserver.Mail{Date: someDay(i), Octets: letter("INBOX", i)}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		url = "imap://anna@" + server.IMAPAddr + "?tls=none"
+		url = "imap://me@" + server.IMAPAddr + "?tls=none"
 		left = func() int {
-			all, err := server.Messages("anna", "INBOX")
+			all, err := server.Messages("me", "INBOX")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -63,8 +63,8 @@ func TestDeleteAfterOnRealServers(t *testing.T) {
 	for _, name := range testserver.Named(t) {
 		t.Run(name, func(t *testing.T) {
 			server := testserver.Start(t, name)
-			server.Users(t, "ann", "bob")
-			for user, where := range map[string]func(*testserver.Server, string) string{"ann": popURL, "bob": imapURL} {
+			server.Users(t, "me", "other")
+			for user, where := range map[string]func(*testserver.Server, string) string{"me": popURL, "other": imapURL} {
 				t.Run(strings.SplitN(where(server, user), ":", 2)[0], func(t *testing.T) {
 					imap := testserver.OpenIMAP(t, server, user, testserver.Password)
 					fill(t, imap, 0, 130)
@@ -93,7 +93,7 @@ func TestDeleteAfterOnRealServers(t *testing.T) {
 						t.Errorf("dry run: %d, %s%s", s.exit, s.stdout, s.stderr)
 					}
 					args := []string{"backup", account, dir, "--delete-after", "0"}
-					if user == "bob" { // letters of three digits are not chosen, so what the other program has flagged stays
+					if user == "other" { // letters of three digits are not chosen, so what the other program has flagged stays
 						args = append(args, "--max-size", "58")
 						if s := bin.run(t, env, append(args, "--max-delete", "3")...); s.exit != 11 || len(onServer(t, imap)) != 133 {
 							t.Errorf("--max-delete: %d, %s%s", s.exit, s.stdout, s.stderr)
@@ -114,7 +114,7 @@ func TestDeleteAfterOnRealServers(t *testing.T) {
 						if _, safe := kept[letter]; !safe && !onTheServer {
 							t.Errorf("message %d is lost", i)
 						}
-						if chosen := user == "ann" || len(letter)+2 <= 58; onTheServer == chosen && i != 7 {
+						if chosen := user == "me" || len(letter)+2 <= 58; onTheServer == chosen && i != 7 {
 							t.Errorf("message %d is on the server: %v, want %v", i, onTheServer, !chosen)
 						}
 					}
@@ -131,8 +131,8 @@ func TestDeleteAfterWhileAnotherDeletes(t *testing.T) {
 	for _, name := range testserver.Named(t) {
 		t.Run(name, func(t *testing.T) {
 			server := testserver.Start(t, name)
-			server.Users(t, "ann")
-			imap, other := testserver.OpenIMAP(t, server, "ann", testserver.Password), testserver.OpenIMAP(t, server, "ann", testserver.Password)
+			server.Users(t, "me")
+			imap, other := testserver.OpenIMAP(t, server, "me", testserver.Password), testserver.OpenIMAP(t, server, "me", testserver.Password)
 			fill(t, imap, 0, 300)
 			dir, env := filepath.Join(t.TempDir(), "mail"), state(t)
 			stop, done := make(chan struct{}), make(chan map[string]bool)
@@ -157,13 +157,13 @@ func TestDeleteAfterWhileAnotherDeletes(t *testing.T) {
 				}
 			}()
 			for range 2 {
-				if s := bin.run(t, env, "backup", imapURL(server, "ann"), dir, "--delete-after", "0"); s.exit != 0 && s.exit != 3 {
+				if s := bin.run(t, env, "backup", imapURL(server, "me"), dir, "--delete-after", "0"); s.exit != 0 && s.exit != 3 {
 					t.Errorf("exit %d: %s%s", s.exit, s.stdout, s.stderr)
 				}
 			}
 			close(stop)
 			gone := <-done
-			bin.ok(t, env, "backup", imapURL(server, "ann"), dir, "--delete-after", "0")
+			bin.ok(t, env, "backup", imapURL(server, "me"), dir, "--delete-after", "0")
 			if left := onServer(t, imap); len(left) != 0 {
 				t.Errorf("%d messages are left on the server", len(left))
 			}

@@ -48,20 +48,20 @@ var threeBoxes = []string{"INBOX", "Sent", "Work"}
 func mailServer(t *testing.T, boxes ...string) *testserver.IMAP {
 	t.Helper()
 	server := testserver.StartIMAP(t)
-	for _, user := range []string{"ann", "eve"} {
+	for _, user := range []string{"me", "other"} {
 		if err := server.AddUser(user, "secret"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, name := range boxes {
 		if name != "INBOX" {
-			if err := server.CreateMailbox("ann", name); err != nil {
+			if err := server.CreateMailbox("me", name); err != nil {
 				t.Fatal(err)
 			}
 		}
 		for i := range diskAll / len(boxes) {
 			text := fmt.Sprintf("Message-ID: <%d.%s@example.org>\r\n\r\n%s", i, name, strings.Repeat(fmt.Sprintf("line of %d\r\n", i), 1000))
-			if _, err := server.Deliver("ann", name, testserver.Mail{Date: time.Date(2020, 1, 1, 0, i, 0, 0, time.UTC), Octets: []byte(text)}); err != nil {
+			if _, err := server.Deliver("me", name, testserver.Mail{Date: time.Date(2020, 1, 1, 0, i, 0, 0, time.UTC), Octets: []byte(text)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -129,7 +129,7 @@ func TestTheDiskFillsUpInABackup(t *testing.T) {
 	for _, format := range []string{"maildir", "mbox"} {
 		t.Run(format, func(t *testing.T) {
 			server := mailServer(t, threeBoxes...)
-			env, source := state(t), imapURL(&server.Server, "ann")
+			env, source := state(t), imapURL(&server.Server, "me")
 			small, resize := tmpfs(t, 2<<20)
 			dir := filepath.Join(small, "mail")
 			for size := 2 << 20; size <= 4<<20; size += 1 << 20 { // each time a little more goes in
@@ -151,7 +151,7 @@ func TestTheDiskFillsUpInABackup(t *testing.T) {
 func TestNoRoomForANewArchive(t *testing.T) {
 	p := binary(t)
 	server := mailServer(t, threeBoxes...)
-	env, source := state(t), imapURL(&server.Server, "ann")
+	env, source := state(t), imapURL(&server.Server, "me")
 	for _, size := range []int{4 << 10, 16 << 10, 64 << 10, 128 << 10} {
 		small, resize := tmpfs(t, size)
 		dir := filepath.Join(small, "mail")
@@ -173,7 +173,7 @@ func TestTheDiskOfTheLedgerFillsUp(t *testing.T) {
 			env := state(t)
 			small, resize := tmpfs(t, size)
 			env = append(env, "XDG_STATE_HOME="+filepath.Join(small, "state"))
-			args := []string{"migrate", imapURL(&server.Server, "ann"), imapURL(&server.Server, "eve")}
+			args := []string{"migrate", imapURL(&server.Server, "me"), imapURL(&server.Server, "other")}
 			r := p.run(t, env, args...)
 			if r.exit != 7 || strings.Count(r.stderr, "postcask: error: ") != 1 {
 				t.Errorf("exit %d\n%s", r.exit, head(r.stderr))
@@ -183,7 +183,7 @@ func TestTheDiskOfTheLedgerFillsUp(t *testing.T) {
 				t.Errorf("with room: %+v\n%s", s, head(s.result.stderr))
 			}
 			for _, name := range threeBoxes {
-				got, err := server.Messages("eve", name)
+				got, err := server.Messages("other", name)
 				if err != nil || len(got) != diskAll/len(threeBoxes) {
 					t.Errorf("%s has %d messages, %v", name, len(got), err)
 				}
@@ -203,7 +203,7 @@ func (p *program) limited(t *testing.T, env environment, limit string, args ...s
 func TestLimitsOfTheProcess(t *testing.T) {
 	p := binary(t)
 	server := mailServer(t, threeBoxes...)
-	env, source := state(t), imapURL(&server.Server, "ann")
+	env, source := state(t), imapURL(&server.Server, "me")
 	for _, format := range []string{"maildir", "mbox"} {
 		for limit, says := range map[string]string{
 			"-n 9": "", "-n 14": "", "-n 24": "", // what cannot be opened is chance
@@ -230,7 +230,7 @@ func TestLimitsOfTheProcess(t *testing.T) {
 func TestAFolderTurnsReadOnly(t *testing.T) {
 	p := binary(t)
 	server := mailServer(t, "INBOX") // more than go in one group
-	env, source := state(t), imapURL(&server.Server, "ann")
+	env, source := state(t), imapURL(&server.Server, "me")
 	dir := filepath.Join(t.TempDir(), "mail")
 	cmd := exec.Command(p.path, "backup", source, dir, "--limit-rate", "1M", "--connections", "1")
 	cmd.Env = env

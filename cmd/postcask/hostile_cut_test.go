@@ -84,7 +84,7 @@ var atOnce = migrate.Options{Backoff: func(int) time.Duration { return 0 }}
 // well: nothing partial is ever to be seen, and in the end each message is there once.
 func TestCutBackup(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	i, imapServer := cutIMAP(t, "anna")
+	i, imapServer := cutIMAP(t, "me")
 	defer imapServer.Stop()
 	p := &cutServer{}
 	pop3Server, err := testserver.RunPOP3(testserver.POP3Options{Faults: p.faults})
@@ -92,13 +92,13 @@ func TestCutBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pop3Server.Stop()
-	if err := pop3Server.AddUser("anna", canary); err != nil {
+	if err := pop3Server.AddUser("me", canary); err != nil {
 		t.Fatal(err)
 	}
 	for _, octets := range cutLetters {
-		pop3Server.Deliver("anna", []byte(octets))
+		pop3Server.Deliver("me", []byte(octets))
 	}
-	p.reach(t, pop3Server.POP3Addr, "anna")
+	p.reach(t, pop3Server.POP3Addr, "me")
 	imapSource := func(ctx context.Context) (migrate.Source, error) { return opened(imap.New(i.cfg).Open(ctx, true)) }
 	pop3Source := func(ctx context.Context) (migrate.Source, error) { return opened(pop3.New(p.cfg).Open(ctx)) }
 	for name, c := range map[string]struct {

@@ -193,7 +193,7 @@ func (h *hostileRun) make(t *testing.T, sandbox string) {
 func (h *hostileRun) play(t *testing.T) {
 	d := &h.dialogue
 	h.player = testserver.PlayFile(t, d.path)
-	url := d.scheme + "://anna@" + h.player.Addr + "?ca=" + h.player.CAFile + strings.Replace(d.parameters, "?", "&", 1)
+	url := d.scheme + "://me@" + h.player.Addr + "?ca=" + h.player.CAFile + strings.Replace(d.parameters, "?", "&", 1)
 	args := []string{d.command, url, h.archive}
 	if d.command == "restore" {
 		args = []string{d.command, h.archive, url}

@@ -33,16 +33,16 @@ const slowMail = 2000
 func slowBackup(t *testing.T, args ...string) *running {
 	t.Helper()
 	server := testserver.StartIMAP(t)
-	if err := server.AddUser("anna", canary); err != nil {
+	if err := server.AddUser("me", canary); err != nil {
 		t.Fatal(err)
 	}
 	for i := range slowMail {
-		if _, err := server.Deliver("anna", "INBOX", testserver.Mail{Date: someDay(i), Octets: letter("INBOX", i)}); err != nil {
+		if _, err := server.Deliver("me", "INBOX", testserver.Mail{Date: someDay(i), Octets: letter("INBOX", i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r := &running{dir: t.TempDir(), stderr: new(strings.Builder)}
-	r.Cmd = exec.Command("postcask", append([]string{"backup", "imaps://anna@" + server.IMAPSAddr + "?ca=" + server.CAFile, "mail",
+	r.Cmd = exec.Command("postcask", append([]string{"backup", "imaps://me@" + server.IMAPSAddr + "?ca=" + server.CAFile, "mail",
 		"--limit-rate", "200k", "--json", "--no-input"}, args...)...)
 	r.Dir, r.Stderr = r.dir, r.stderr
 	r.Env = append(os.Environ(), "POSTCASK_PASSWORD="+canary)
@@ -138,17 +138,17 @@ func (r *running) whole(t *testing.T, last map[string]any) {
 // A reader that goes away, as head does, costs no mail.
 func TestClosedOutput(t *testing.T) {
 	server := testserver.StartIMAP(t)
-	if err := server.AddUser("anna", canary); err != nil {
+	if err := server.AddUser("me", canary); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 20 {
-		if _, err := server.Deliver("anna", "INBOX", testserver.Mail{Date: someDay(i), Octets: letter("INBOX", i)}); err != nil {
+		if _, err := server.Deliver("me", "INBOX", testserver.Mail{Date: someDay(i), Octets: letter("INBOX", i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	t.Setenv("POSTCASK_PASSWORD", canary)
 	dir := filepath.Join(t.TempDir(), "mail")
-	cmd := exec.Command("postcask", "backup", "imaps://anna@"+server.IMAPSAddr+"?ca="+server.CAFile, dir, "--json", "-v")
+	cmd := exec.Command("postcask", "backup", "imaps://me@"+server.IMAPSAddr+"?ca="+server.CAFile, dir, "--json", "-v")
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

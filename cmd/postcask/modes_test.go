@@ -19,16 +19,16 @@ import (
 func TestNobodyElseReadsWhatIsWritten(t *testing.T) {
 	server, next := testserver.StartIMAP(t), testserver.StartIMAP(t)
 	for _, s := range []*testserver.IMAP{server, next} {
-		if err := s.AddUser("anna", canary); err != nil {
+		if err := s.AddUser("me", canary); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i := range 4 {
-		if _, err := server.Deliver("anna", "INBOX", testserver.Mail{Flags: someFlags(i), Date: someDay(i), Octets: letter("INBOX", i)}); err != nil {
+		if _, err := server.Deliver("me", "INBOX", testserver.Mail{Flags: someFlags(i), Date: someDay(i), Octets: letter("INBOX", i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	from, to := "imaps://anna@"+server.IMAPSAddr+"?ca="+server.CAFile, "imaps://anna@"+next.IMAPSAddr+"?ca="+next.CAFile
+	from, to := "imaps://me@"+server.IMAPSAddr+"?ca="+server.CAFile, "imaps://me@"+next.IMAPSAddr+"?ca="+next.CAFile
 	for _, mask := range []string{"000", "022", "077"} {
 		t.Run(mask, func(t *testing.T) {
 			dir := t.TempDir()

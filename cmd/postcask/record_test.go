@@ -15,15 +15,15 @@ import (
 // An archive remembers the runs that filled it, with how they ended.
 func TestRunsAreRecorded(t *testing.T) {
 	server := testserver.StartPOP3(t)
-	if err := server.AddUser("anna", canary); err != nil {
+	if err := server.AddUser("me", canary); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 5 {
-		server.Deliver("anna", letter("pop", i))
+		server.Deliver("me", letter("pop", i))
 	}
 	t.Setenv("POSTCASK_PASSWORD", canary)
 	dir := filepath.Join(t.TempDir(), "mail")
-	source := "pop3s://anna@" + server.POP3SAddr + "?ca=" + server.CAFile
+	source := "pop3s://me@" + server.POP3SAddr + "?ca=" + server.CAFile
 	for _, extra := range [][]string{{"--max-bytes", "1"}, {}, {"--dry-run"}} {
 		run(t, append([]string{"backup", source, dir}, extra...)...)
 	}
@@ -44,7 +44,7 @@ func TestRunsAreRecorded(t *testing.T) {
 		if err := json.Unmarshal([]byte(r.Summary), &summary); err != nil {
 			t.Fatal(err)
 		}
-		if r.Command != "backup" || r.Source != "pop3s://anna@"+server.POP3SAddr || r.Ended.IsZero() || summary["exit"] != float64(r.Exit) {
+		if r.Command != "backup" || r.Source != "pop3s://me@"+server.POP3SAddr || r.Ended.IsZero() || summary["exit"] != float64(r.Exit) {
 			t.Errorf("%+v", r)
 		}
 	}

@@ -76,7 +76,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// setup starts the servers of one story. OLD and NEW are IMAP, POP is POP3; anna has an account on each.
+// setup starts the servers of one story. OLD and NEW are IMAP, POP is POP3; me has an account on each.
 func setup(env *testscript.Env) error {
 	s := &servers{}
 	var err error
@@ -100,7 +100,7 @@ func setup(env *testscript.Env) error {
 			env.T().FailNow()
 		}
 	})
-	if err := errors.Join(s.imap.AddUser("anna", canary), s.next.AddUser("anna", canary), s.next.AddUser("full", canary), s.pop3.AddUser("anna", canary)); err != nil {
+	if err := errors.Join(s.imap.AddUser("me", canary), s.next.AddUser("me", canary), s.next.AddUser("full", canary), s.pop3.AddUser("me", canary)); err != nil {
 		return err
 	}
 	env.Values[serversKey{}] = s
@@ -153,7 +153,7 @@ func cmdStatus(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdMailbox makes a mailbox: mailbox old NAME [\Role]
 func cmdMailbox(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(serversOf(ts).named(ts, args[0]).CreateMailbox("anna", args[1], args[2:]...))
+	ts.Check(serversOf(ts).named(ts, args[0]).CreateMailbox("me", args[1], args[2:]...))
 }
 
 // cmdSeed delivers messages: seed old MAILBOX N [user], seed pop N, and seed old MAILBOX -file FILE
@@ -163,23 +163,23 @@ func cmdSeed(ts *testscript.TestScript, _ bool, args []string) {
 		n, err := strconv.Atoi(args[1])
 		ts.Check(err)
 		for i := range n {
-			s.pop3.Deliver("anna", letter("pop", i))
+			s.pop3.Deliver("me", letter("pop", i))
 		}
 		return
 	}
 	server := s.named(ts, args[0])
 	if args[2] == "-file" {
 		octets := strings.ReplaceAll(ts.ReadFile(args[3]), "\n", "\r\n")
-		_, err := server.Deliver("anna", args[1], testserver.Mail{Date: someDay(0), Octets: []byte(octets)})
+		_, err := server.Deliver("me", args[1], testserver.Mail{Date: someDay(0), Octets: []byte(octets)})
 		ts.Check(err)
 		return
 	}
 	n, err := strconv.Atoi(args[2])
 	ts.Check(err)
-	have, err := server.Messages("anna", args[1])
+	have, err := server.Messages("me", args[1])
 	ts.Check(err)
 	for i := len(have); i < len(have)+n; i++ {
-		_, err := server.Deliver("anna", args[1], testserver.Mail{Flags: someFlags(i), Date: someDay(i), Octets: letter(args[1], i)})
+		_, err := server.Deliver("me", args[1], testserver.Mail{Flags: someFlags(i), Date: someDay(i), Octets: letter(args[1], i)})
 		ts.Check(err)
 	}
 }
@@ -188,7 +188,7 @@ func cmdSeed(ts *testscript.TestScript, _ bool, args []string) {
 func cmdExpunge(ts *testscript.TestScript, _ bool, args []string) {
 	uid, err := strconv.ParseUint(args[1], 10, 32)
 	ts.Check(err)
-	ts.Check(serversOf(ts).imap.Expunge("anna", args[0], uint32(uid)))
+	ts.Check(serversOf(ts).imap.Expunge("me", args[0], uint32(uid)))
 }
 
 // cmdSame compares a mailbox of the old server with one of the new: same MAILBOX [OTHER]
@@ -196,7 +196,7 @@ func cmdSame(ts *testscript.TestScript, _ bool, args []string) {
 	s := serversOf(ts)
 	type mail struct{ Date, Flags, Octets string }
 	read := func(server *testserver.IMAP, mailbox string) []mail {
-		messages, err := server.Messages("anna", mailbox)
+		messages, err := server.Messages("me", mailbox)
 		ts.Check(err)
 		var all []mail
 		for _, m := range messages {

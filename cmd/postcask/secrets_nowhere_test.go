@@ -192,7 +192,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 				way, command := n%5, n/2%5
 				t.Run(fmt.Sprintf("%s %s taken %v", scheme, mechanism, take), func(t *testing.T) {
 					e := startEcho(t, pop3, take)
-					where := fmt.Sprintf("%s://anna@%s?tls=none&auth=%s", scheme, e.Addr(), mechanism)
+					where := fmt.Sprintf("%s://me@%s?tls=none&auth=%s", scheme, e.Addr(), mechanism)
 					seekSecrets(t, e, where, way, command)
 				})
 			}
@@ -225,7 +225,7 @@ func seekSecrets(t *testing.T, e *echo, where string, way, command int) {
 	default:
 		env = append(env, "POSTCASK_PASSWORD="+specialCanary)
 	}
-	twin := strings.Replace(strings.Replace(account, "[accounts.box]", "[accounts.twin]", 1), "//anna@", "//eve@", 1)
+	twin := strings.Replace(strings.Replace(account, "[accounts.box]", "[accounts.twin]", 1), "//me@", "//other@", 1)
 	if e.pop3 {
 		twin = strings.Replace(strings.Replace(twin, "pop3://", "imap://", 1), "&auth=apop", "", 1)
 		twin = strings.Replace(twin, "&auth=user", "", 1)

@@ -63,22 +63,22 @@ func newStepWorld(t *testing.T) *stepWorld {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if err := w.imap.AddUser("anna", canary); err != nil {
+	if err := w.imap.AddUser("me", canary); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.imap.CreateMailbox("anna", stepMailboxes[1]); err != nil {
+	if err := w.imap.CreateMailbox("me", stepMailboxes[1]); err != nil {
 		t.Fatal(err)
 	}
 	for _, mailbox := range stepMailboxes {
 		for i := range 3 {
 			octets := letter(mailbox, i/2) // the first two are twins
-			if _, err := w.imap.Deliver("anna", mailbox, testserver.Mail{Flags: someFlags(i), Date: someDay(i), Octets: octets}); err != nil {
+			if _, err := w.imap.Deliver("me", mailbox, testserver.Mail{Flags: someFlags(i), Date: someDay(i), Octets: octets}); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	w.archive = filepath.Join(t.TempDir(), "filled")
-	if r := w.run(t, t.TempDir(), 0, "backup", w.account("anna"), w.archive); r.exit != exitDone {
+	if r := w.run(t, t.TempDir(), 0, "backup", w.account("me"), w.archive); r.exit != exitDone {
 		t.Fatalf("exit %d\n%s%s", r.exit, r.stdout, r.stderr)
 	}
 	return w
@@ -136,8 +136,8 @@ func (w *stepWorld) stop(t *testing.T, job stepJob, n int) bool {
 func backupTo(format string) func(*testing.T, *stepWorld, string, int) ([]string, func()) {
 	return func(t *testing.T, w *stepWorld, dir string, _ int) ([]string, func()) {
 		archive := filepath.Join(dir, "mail")
-		return []string{"backup", w.account("anna"), archive, "--format", format}, func() {
-			w.whole(t, archive, 6, "--against", w.account("anna"))
+		return []string{"backup", w.account("me"), archive, "--format", format}, func() {
+			w.whole(t, archive, 6, "--against", w.account("me"))
 		}
 	}
 }
@@ -169,7 +169,7 @@ func migrateStep(t *testing.T, w *stepWorld, _ string, n int) ([]string, func())
 	if err := w.imap.AddUser(user, canary); err != nil {
 		t.Fatal(err)
 	}
-	return []string{"migrate", w.account("anna"), w.account(user)}, func() { w.sameAsAnna(t, user) }
+	return []string{"migrate", w.account("me"), w.account(user)}, func() { w.sameAsAnna(t, user) }
 }
 
 // sameAsAnna compares two accounts: the same octets, dates and flags, each as often.
@@ -189,7 +189,7 @@ func (w *stepWorld) sameAsAnna(t *testing.T, user string) {
 		return all
 	}
 	for _, mailbox := range stepMailboxes {
-		if diff := cmp.Diff(read("anna", mailbox), read(user, mailbox)); diff != "" {
+		if diff := cmp.Diff(read("me", mailbox), read(user, mailbox)); diff != "" {
 			t.Errorf("%s of %s (-source +destination): %s", mailbox, user, diff)
 		}
 	}

@@ -42,6 +42,7 @@ type torture struct {
 var usualKills = map[string]int{"dovecot": 8, "cyrus": 4, "courier": 4}
 
 func TestTorture(t *testing.T) {
+	t.Parallel()
 	bin, seed := binary(t), number(t, "POSTCASK_SEED", int(time.Now().UnixNano()%1e9))
 	t.Logf("POSTCASK_SEED=%d", seed)
 	for _, name := range testserver.Named(t) {
@@ -129,7 +130,7 @@ func small(i int) []byte {
 	if i%10 == 3 || i%10 == 6 {
 		i = 3
 	}
-	return fmt.Appendf(nil, "From: anna@example.org\r\nSubject: %d\r\nMessage-ID: <%d@example.org>\r\n\r\n%s\r\n", i, i, strings.Repeat("From me\r\n", i%30))
+	return fmt.Appendf(nil, "From: me@example.org\r\nSubject: %d\r\nMessage-ID: <%d@example.org>\r\n\r\n%s\r\n", i, i, strings.Repeat("From me\r\n", i%30))
 }
 
 // kill runs a command and kills it at a random moment of what such a run takes.

@@ -22,10 +22,10 @@ import (
 func memoryAccount(t *testing.T, n int, opts testserver.IMAPOptions) (*testserver.IMAP, wire.Config, []migrate.Doomed) {
 	t.Helper()
 	server := testserver.StartIMAP(t, opts)
-	server.Users(t, "ann")
+	server.Users(t, "me")
 	for i := range n {
 		octets := fmt.Appendf(nil, "Subject: %d\r\n\r\nbody %d\r\n", i, i)
-		if _, err := server.Deliver("ann", "INBOX", testserver.Mail{Octets: octets, Date: time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC)}); err != nil {
+		if _, err := server.Deliver("me", "INBOX", testserver.Mail{Octets: octets, Date: time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,7 +37,7 @@ func memoryAccount(t *testing.T, n int, opts testserver.IMAPOptions) (*testserve
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := wire.Config{Host: "127.0.0.1", Port: number, TLS: wire.Implicit, CAFile: server.CAFile, Auth: "auto", User: "ann", Timeout: 5 * time.Second,
+	cfg := wire.Config{Host: "127.0.0.1", Port: number, TLS: wire.Implicit, CAFile: server.CAFile, Auth: "auto", User: "me", Timeout: 5 * time.Second,
 		Password: func(context.Context) (string, error) { return testserver.Password, nil }}
 	return server, cfg, doomedIn(t, cfg, "INBOX")
 }
@@ -69,7 +69,7 @@ func doomedIn(t *testing.T, cfg wire.Config, path migrate.Path) (doomed []migrat
 
 func uidsLeft(t *testing.T, server *testserver.IMAP, mailbox string) (uids []uint32) {
 	t.Helper()
-	messages, err := server.Messages("ann", mailbox)
+	messages, err := server.Messages("me", mailbox)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,13 +99,13 @@ func TestRemove(t *testing.T) {
 		{name: "two of them", change: func(_ *testing.T, _ *testserver.IMAP, doomed []migrate.Doomed) []migrate.Doomed { return doomed[1:3] },
 			want: []migrate.Fate{gone, gone}, left: []uint32{1, 4}},
 		{name: "what another client has flagged stays", change: func(t *testing.T, server *testserver.IMAP, doomed []migrate.Doomed) []migrate.Doomed {
-			if err := server.SetFlags("ann", "INBOX", 4, `\Deleted`); err != nil {
+			if err := server.SetFlags("me", "INBOX", 4, `\Deleted`); err != nil {
 				t.Fatal(err)
 			}
 			return doomed[:3]
 		}, want: []migrate.Fate{gone, gone, gone}, left: []uint32{4}},
 		{name: "another client was faster", change: func(t *testing.T, server *testserver.IMAP, doomed []migrate.Doomed) []migrate.Doomed {
-			if err := server.Expunge("ann", "INBOX", 2); err != nil {
+			if err := server.Expunge("me", "INBOX", 2); err != nil {
 				t.Fatal(err)
 			}
 			return doomed

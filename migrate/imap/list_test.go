@@ -54,7 +54,7 @@ func TestMailboxes(t *testing.T) {
 			want: []migrate.Mailbox{box("INBOX"), box("INBOX/child"), box("Work"), box("Work/2020")}},
 		{name: "really below INBOX", capabilities: "NAMESPACE", namespace: `(("" "/")) NIL NIL`, list: []string{`* LIST () "/" Inbox`, `* LIST () "/" INBOX/child`}, want: []migrate.Mailbox{box("INBOX"), box("INBOX/child")}},
 		{name: "others' mail", capabilities: "NAMESPACE", namespace: `(("" "/" "X-PARAM" ("a" "b"))) (("Other Users/" "/")) (("Shared/" "/")("#news." "."))`,
-			list: []string{`* LIST () "/" INBOX`, `* LIST () "/" "Other Users/bob"`, `* LIST (\Noselect) "/" Shared`, `* LIST () "/" Shared/all`, `* LIST () "." "#news.comp"`, `* LIST () "/" Sharedness`},
+			list: []string{`* LIST () "/" INBOX`, `* LIST () "/" "Other Users/other"`, `* LIST (\Noselect) "/" Shared`, `* LIST () "/" Shared/all`, `* LIST () "." "#news.comp"`, `* LIST () "/" Sharedness`},
 			want: []migrate.Mailbox{box("INBOX"), box("Sharedness")}},
 		{name: "refused options", capabilities: "LIST-EXTENDED SPECIAL-USE", list: []string{`* LIST () "/" INBOX`}, want: []migrate.Mailbox{box("INBOX")}},
 		{name: "names that are none", list: []string{`* LIST () "/" "R&D"`, `* LIST () "/" "R&-D"`, `* LIST () "/" "&AGE-"`, `* LIST () "/" "&AOQ-&AOQ-"`, "* LIST () \"/\" \"Entw\xfcrfe\"", "* LIST () \"/\" \"Entw\xc3\xbcrfe2\"",

@@ -46,7 +46,7 @@ func TestAThousandLostAnswersToAppend(t *testing.T) {
 					}
 					return n%2 == 0
 				}})
-			server.Users(t, "ann")
+			server.Users(t, "me")
 			from, want := memory.New(), map[string][]string{}
 			for i := range test.boxes * lostPerBox {
 				box := fmt.Sprintf("Box %d", i/lostPerBox)
@@ -76,7 +76,7 @@ func TestAThousandLostAnswersToAppend(t *testing.T) {
 				t.Errorf("unsure of %d messages", summary.Unsure)
 			}
 			for box, want := range want {
-				mail, err := server.Messages("ann", box)
+				mail, err := server.Messages("me", box)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -99,11 +99,11 @@ func encoded(octets []byte) []byte {
 	return bytes.ReplaceAll(octets, []byte("caf\xe9"), []byte("=?iso-8859-1?q?caf=e9?="))
 }
 
-// account gives the settings for ann's account on a server in memory.
+// account gives the settings for me's account on a server in memory.
 func account(t *testing.T, s *testserver.Server) wire.Config {
 	t.Helper()
 	host, port := splitAddress(t, s.IMAPAddr)
-	return wire.Config{Host: host, Port: port, TLS: wire.Plain, User: "ann", Timeout: 10 * time.Second,
+	return wire.Config{Host: host, Port: port, TLS: wire.Plain, User: "me", Timeout: 10 * time.Second,
 		Password: func(context.Context) (string, error) { return testserver.Password, nil }}
 }
 

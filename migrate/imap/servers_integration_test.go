@@ -96,13 +96,13 @@ func (w *withoutPercent) Mailboxes(ctx context.Context) ([]migrate.Mailbox, erro
 func TestServersWaysIn(t *testing.T) {
 	eachServer(t, func(t *testing.T, server *testserver.Server) {
 		const awkward = "a\"b\\c {5} pä§s &"
-		if err := server.AddUser("eve", awkward); err != nil {
+		if err := server.AddUser("other", awkward); err != nil {
 			t.Fatal(err)
 		}
 		_, plain, _ := net.SplitHostPort(server.IMAPAddr)
 		for _, auth := range []string{"auto", "login", "user", "plain", "cram-md5", "scram-sha-256"} {
 			for _, mode := range []wire.TLSMode{wire.Implicit, wire.StartTLS, wire.Plain} {
-				cfg := settings(t, server, "eve")
+				cfg := settings(t, server, "other")
 				cfg.Password = func(context.Context) (string, error) { return awkward, nil }
 				if auth == "cram-md5" || auth == "scram-sha-256" {
 					cfg = settings(t, server, "ada") // stringprep and hashes are not what is tried here

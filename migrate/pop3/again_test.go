@@ -37,11 +37,11 @@ func TestBackupsOfMaildropsThatForgetNames(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			server, account, _ := memoryDrop(t, 0, test.opts)
 			deliver := func() {
-				for _, m := range server.Messages("ann") {
-					server.Remove("ann", m.UIDL)
+				for _, m := range server.Messages("me") {
+					server.Remove("me", m.UIDL)
 				}
 				for _, o := range octets {
-					server.Deliver("ann", o)
+					server.Deliver("me", o)
 				}
 			}
 			deliver()

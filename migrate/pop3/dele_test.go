@@ -35,10 +35,10 @@ func doomedBy(uidl string, octets []byte) migrate.Doomed {
 func memoryDrop(t *testing.T, n int, opts testserver.POP3Options) (*testserver.POP3, wire.Config, []migrate.Doomed) {
 	t.Helper()
 	server := testserver.StartPOP3(t, opts)
-	server.Users(t, "ann")
+	server.Users(t, "me")
 	var doomed []migrate.Doomed
 	for i := range n {
-		doomed = append(doomed, doomedBy(server.Deliver("ann", letterOf(i)), letterOf(i)))
+		doomed = append(doomed, doomedBy(server.Deliver("me", letterOf(i)), letterOf(i)))
 	}
 	_, port, err := net.SplitHostPort(server.POP3SAddr)
 	if err != nil {
@@ -48,13 +48,13 @@ func memoryDrop(t *testing.T, n int, opts testserver.POP3Options) (*testserver.P
 	if err != nil {
 		t.Fatal(err)
 	}
-	return server, wire.Config{Host: "127.0.0.1", Port: number, TLS: wire.Implicit, CAFile: server.CAFile, Auth: "auto", User: "ann", Timeout: 5 * time.Second,
+	return server, wire.Config{Host: "127.0.0.1", Port: number, TLS: wire.Implicit, CAFile: server.CAFile, Auth: "auto", User: "me", Timeout: 5 * time.Second,
 		Password: func(context.Context) (string, error) { return testserver.Password, nil }}, doomed
 }
 
 // left gives the numbers of the letters that are still in the maildrop.
 func left(server *testserver.POP3) (numbers []int) {
-	for _, m := range server.Messages("ann") {
+	for _, m := range server.Messages("me") {
 		var n int
 		fmt.Sscanf(string(m.Octets), "Subject: %d", &n)
 		numbers = append(numbers, n)
@@ -86,7 +86,7 @@ func TestRemove(t *testing.T) {
 		{name: "one of them", change: func(_ *testserver.POP3, doomed []migrate.Doomed) []migrate.Doomed { return doomed[1:2] },
 			want: []migrate.Fate{migrate.Gone}, left: []int{0, 2}},
 		{name: "another client was faster", change: func(server *testserver.POP3, doomed []migrate.Doomed) []migrate.Doomed {
-			server.Remove("ann", doomed[0].Key.Name)
+			server.Remove("me", doomed[0].Key.Name)
 			return doomed
 		}, want: []migrate.Fate{migrate.Vanished, migrate.Gone, migrate.Gone}},
 		{name: "unique id used again, another size", change: func(_ *testserver.POP3, doomed []migrate.Doomed) []migrate.Doomed {

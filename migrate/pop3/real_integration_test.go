@@ -60,7 +60,7 @@ func configFor(t *testing.T, s *testserver.Server, mode wire.TLSMode, auth strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	return wire.Config{Host: "localhost", Port: number, TLS: mode, CAFile: s.CAFile, Auth: auth, User: "ann", Timeout: 30 * time.Second,
+	return wire.Config{Host: "localhost", Port: number, TLS: mode, CAFile: s.CAFile, Auth: auth, User: "me", Timeout: 30 * time.Second,
 		Password: func(context.Context) (string, error) { return testserver.Password, nil }}
 }
 
@@ -70,8 +70,8 @@ func TestRealServers(t *testing.T) {
 	for _, name := range testserver.Named(t) {
 		t.Run(name, func(t *testing.T) {
 			server := testserver.Start(t, name)
-			server.Users(t, "ann", "bob")
-			imap := testserver.OpenIMAP(t, server, "ann", testserver.Password)
+			server.Users(t, "me", "other")
+			imap := testserver.OpenIMAP(t, server, "me", testserver.Password)
 			for what, octets := range mail() {
 				if err := imap.Append("INBOX", "", "05-Feb-2021 04:03:02 +0100", octets); err != nil {
 					t.Fatalf("%s: %v", what, err)
@@ -123,7 +123,7 @@ func TestRealServers(t *testing.T) {
 			}
 			t.Run("empty maildrop", func(t *testing.T) {
 				cfg := configFor(t, server, wire.Implicit, "auto")
-				cfg.User = "bob"
+				cfg.User = "other"
 				if got, err := names(openAt(t, cfg)); got != nil || err != nil {
 					t.Errorf("got %q, %v", got, err)
 				}

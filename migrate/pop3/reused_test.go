@@ -44,11 +44,11 @@ func TestAUniqueIDThatIsGivenToAnotherMessage(t *testing.T) {
 				Size:    func(octets []byte) int { return len(octets) + test.slack*int(session.Load()) },
 			})
 			deliver := func(octets ...[]byte) {
-				for _, m := range server.Messages("ann") {
-					server.Remove("ann", m.UIDL)
+				for _, m := range server.Messages("me") {
+					server.Remove("me", m.UIDL)
 				}
 				for _, o := range octets {
-					server.Deliver("ann", o)
+					server.Deliver("me", o)
 				}
 			}
 			deliver(first, second)

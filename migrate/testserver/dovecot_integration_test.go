@@ -19,8 +19,8 @@ func TestDovecotOptions(t *testing.T) {
 		MasterUser: "boss", MasterPassword: "top:secret",
 		Without: []string{"LITERAL+", "MULTIAPPEND"},
 	})
-	s.Users(t, "ann")
-	c := OpenIMAP(t, s, "ann", Password)
+	s.Users(t, "me")
+	c := OpenIMAP(t, s, "me", Password)
 	capability, err := c.Do("CAPABILITY")
 	if err != nil {
 		t.Fatal(err)
@@ -53,13 +53,13 @@ func TestDovecotOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer boss.Close()
-	initial := base64.StdEncoding.EncodeToString([]byte("ann\x00boss\x00top:secret"))
+	initial := base64.StdEncoding.EncodeToString([]byte("me\x00boss\x00top:secret"))
 	if err := boss.ok("AUTHENTICATE PLAIN " + initial); err != nil {
 		t.Errorf("PLAIN with an authzid: %v", err)
 	} else if got, err := boss.Messages("INBOX"); err != nil || len(got) != 2 {
-		t.Errorf("as ann: %d messages, %v", len(got), err)
+		t.Errorf("as me: %d messages, %v", len(got), err)
 	}
-	if out, err := s.Doveadm("mailbox", "status", "-u", "ann", "messages", "INBOX"); err != nil || !bytes.Contains(out, []byte("messages=2")) {
+	if out, err := s.Doveadm("mailbox", "status", "-u", "me", "messages", "INBOX"); err != nil || !bytes.Contains(out, []byte("messages=2")) {
 		t.Errorf("doveadm: %q, %v", out, err)
 	}
 }
@@ -68,8 +68,8 @@ func TestDovecotOptions(t *testing.T) {
 func TestDovecotAwkwardNames(t *testing.T) {
 	for _, location := range []string{"", "sdbox:~/sdbox"} {
 		s := StartDovecot(t, DovecotOptions{Location: location})
-		s.Users(t, "ann")
-		c := OpenIMAP(t, s, "ann", Password)
+		s.Users(t, "me")
+		c := OpenIMAP(t, s, "me", Password)
 		names := []string{"a.b", "Work/2020/Q1", "100%", `quo"te`, "&AOQ-rger", "R&-D", " space ", "con"}
 		if location == "" {
 			names = append(names, ".hidden", "cur", "new/tmp", "x/../y", "~tilde", `back\slash`)

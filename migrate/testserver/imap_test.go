@@ -24,8 +24,8 @@ const sampleMail = "From: a@example.org\r\nSubject: first\r\nMessage-ID: <1@exam
 
 func TestIMAPKeepsOctets(t *testing.T) {
 	s := StartIMAP(t)
-	s.Users(t, "ann")
-	c := OpenIMAP(t, s2(s), "ann", Password)
+	s.Users(t, "me")
+	c := OpenIMAP(t, s2(s), "me", Password)
 	const date = "15-Feb-2021 04:03:02 +0130"
 	for _, octets := range awkward {
 		if err := c.Append("INBOX", `(\Seen $Label NonJunk)`, date, []byte(octets)); err != nil {
@@ -44,7 +44,7 @@ func TestIMAPKeepsOctets(t *testing.T) {
 			t.Errorf("date %q, flags %q", m.InternalDate, m.Flags)
 		}
 	}
-	inside, err := s.Messages("ann", "INBOX")
+	inside, err := s.Messages("me", "INBOX")
 	if err != nil || len(inside) != len(awkward) || string(inside[4].Octets) != awkward[4] {
 		t.Errorf("inside: %+v, %v", inside, err)
 	}
@@ -55,7 +55,7 @@ func s2(s *IMAP) *Server { return &s.Server }
 
 func TestIMAPWaysIn(t *testing.T) {
 	s := StartIMAP(t)
-	s.Users(t, "ann")
+	s.Users(t, "me")
 	for _, way := range []struct {
 		name               string
 		addr               string
@@ -65,10 +65,10 @@ func TestIMAPWaysIn(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", way.name, err)
 		}
-		if c.Login("ann", "wrong") == nil {
+		if c.Login("me", "wrong") == nil {
 			t.Errorf("%s: wrong password taken", way.name)
 		}
-		if err := c.Login("ann", Password); err != nil {
+		if err := c.Login("me", Password); err != nil {
 			t.Errorf("%s: %v", way.name, err)
 		}
 		c.Close()
@@ -80,13 +80,13 @@ func TestIMAPWaysIn(t *testing.T) {
 
 func TestIMAPMailboxes(t *testing.T) {
 	s := StartIMAP(t)
-	s.Users(t, "ann")
-	for _, err := range []error{s.CreateMailbox("ann", "Work/2020"), s.CreateMailbox("ann", "Sänt", `\Sent`), s.Subscribe("ann", "Sänt")} {
+	s.Users(t, "me")
+	for _, err := range []error{s.CreateMailbox("me", "Work/2020"), s.CreateMailbox("me", "Sänt", `\Sent`), s.Subscribe("me", "Sänt")} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	c := OpenIMAP(t, s2(s), "ann", Password)
+	c := OpenIMAP(t, s2(s), "me", Password)
 	if err := c.Create("R&-D"); err != nil {
 		t.Error(err)
 	}
@@ -105,7 +105,7 @@ func TestIMAPMailboxes(t *testing.T) {
 	if subscribed, err := c.Subscribed(); err != nil || !slices.Equal(subscribed, []string{"S&AOQ-nt"}) {
 		t.Errorf("LSUB %q, %v", subscribed, err)
 	}
-	if inside := s.Mailboxes("ann"); !slices.Equal(inside, []string{"INBOX", "R&D", "Sänt", "Work", "Work/2020"}) {
+	if inside := s.Mailboxes("me"); !slices.Equal(inside, []string{"INBOX", "R&D", "Sänt", "Work", "Work/2020"}) {
 		t.Errorf("inside %q", inside)
 	}
 }
@@ -113,16 +113,16 @@ func TestIMAPMailboxes(t *testing.T) {
 // TestIMAPCommands walks through what a client may do with messages, and compares untagged answers.
 func TestIMAPCommands(t *testing.T) {
 	s := StartIMAP(t)
-	s.Users(t, "ann")
-	if err := s.CreateMailbox("ann", "Old"); err != nil {
+	s.Users(t, "me")
+	if err := s.CreateMailbox("me", "Old"); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if _, err := s.Deliver("ann", "INBOX", Mail{Octets: []byte(sampleMail), Date: time.Unix(1e9, 0).UTC()}); err != nil {
+		if _, err := s.Deliver("me", "INBOX", Mail{Octets: []byte(sampleMail), Date: time.Unix(1e9, 0).UTC()}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c := OpenIMAP(t, s2(s), "ann", Password)
+	c := OpenIMAP(t, s2(s), "me", Password)
 	for _, step := range []struct{ say, want string }{
 		{"SELECT INBOX", "OK"},
 		{"STORE 2 +FLAGS (\\Deleted $x)", `2 FETCH (UID 2 FLAGS ($x \Deleted))`},
@@ -147,7 +147,7 @@ func TestIMAPCommands(t *testing.T) {
 			t.Errorf("%s:\n%s\nlacks %q", step.say, all, step.want)
 		}
 	}
-	if !slices.Contains(s.Commands(), "ann: STORE INBOX") {
+	if !slices.Contains(s.Commands(), "me: STORE INBOX") {
 		t.Errorf("commands %q", s.Commands())
 	}
 }
@@ -155,22 +155,22 @@ func TestIMAPCommands(t *testing.T) {
 // TestIMAPFromWithin changes a mailbox behind the back of a client that has it open.
 func TestIMAPFromWithin(t *testing.T) {
 	s := StartIMAP(t)
-	s.Users(t, "ann")
+	s.Users(t, "me")
 	deliver := func() {
 		t.Helper()
-		if _, err := s.Deliver("ann", "INBOX", Mail{Octets: []byte(sampleMail), Date: time.Unix(1e9, 0)}); err != nil {
+		if _, err := s.Deliver("me", "INBOX", Mail{Octets: []byte(sampleMail), Date: time.Unix(1e9, 0)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	deliver()
 	deliver()
-	c := OpenIMAP(t, s2(s), "ann", Password)
+	c := OpenIMAP(t, s2(s), "me", Password)
 	before, err := c.Do("EXAMINE INBOX")
 	if err != nil {
 		t.Fatal(err)
 	}
 	deliver()
-	if err := firstError(s.Expunge("ann", "INBOX", 1), s.SetFlags("ann", "INBOX", 2, `\Flagged`)); err != nil {
+	if err := firstError(s.Expunge("me", "INBOX", 1), s.SetFlags("me", "INBOX", 2, `\Flagged`)); err != nil {
 		t.Fatal(err)
 	}
 	reply, err := c.Do("NOOP")
@@ -178,7 +178,7 @@ func TestIMAPFromWithin(t *testing.T) {
 		!strings.Contains(all, "1 EXPUNGE") || !strings.Contains(all, `\Flagged`) {
 		t.Errorf("NOOP told %q, %v", reply.Untagged, err)
 	}
-	if err := s.Renumber("ann", "INBOX", 100); err != nil {
+	if err := s.Renumber("me", "INBOX", 100); err != nil {
 		t.Fatal(err)
 	}
 	after, err := c.Do("EXAMINE INBOX")
@@ -213,8 +213,8 @@ func TestIMAPFaults(t *testing.T) {
 			return Fault{}
 		},
 	})
-	s.Users(t, "ann")
-	c := OpenIMAP(t, s2(s), "ann", Password)
+	s.Users(t, "me")
+	c := OpenIMAP(t, s2(s), "me", Password)
 	capability, err := c.Do("CAPABILITY")
 	words := strings.Fields(strings.Join(capability.Untagged, " "))
 	if err != nil || slices.Contains(words, "UIDPLUS") || slices.Contains(words, "LITERAL+") || !slices.Contains(words, "APPENDLIMIT=100") {
@@ -229,7 +229,7 @@ func TestIMAPFaults(t *testing.T) {
 	if err := c.Append("INBOX", "", "", []byte("three")); err == nil {
 		t.Error("third APPEND was answered")
 	}
-	if inside, err := s.Messages("ann", "INBOX"); err != nil || len(inside) != 2 {
+	if inside, err := s.Messages("me", "INBOX"); err != nil || len(inside) != 2 {
 		t.Errorf("inside %+v, %v", inside, err)
 	}
 
@@ -252,7 +252,7 @@ func TestIMAPFaults(t *testing.T) {
 		t.Errorf("connection to stall after 20 octets gave %q, %v", got, err)
 	}
 
-	c = OpenIMAP(t, s2(s), "ann", Password)
+	c = OpenIMAP(t, s2(s), "me", Password)
 	if _, err := c.Messages("INBOX"); err == nil || !strings.Contains(err.Error(), "SERVERBUG") {
 		t.Errorf("FETCH of UID 2: %v", err)
 	}

@@ -80,13 +80,13 @@ func TestStopLeavesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.Users(t, "ann")
+			s.Users(t, "me")
 			c, err := DialIMAP(s.IMAPAddr, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer c.conn.Close()
-			if err := c.Login("ann", Password); err != nil {
+			if err := c.Login("me", Password); err != nil {
 				t.Error(err)
 			}
 			if processesOf(t, dir) == "" {

@@ -25,7 +25,7 @@ S: * OK [CAPABILITY IMAP4rev1 STARTTLS] ready
 C: <tag> STARTTLS
 S: <tag> OK go ahead
 TLS
-C: <tag> LOGIN "ann" "*"
+C: <tag> LOGIN "me" "*"
 S: <tag> OK in
 C: <tag> EXAMINE *
 S: * 1 EXISTS
@@ -50,7 +50,7 @@ CLOSE
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Login("ann", "top secret"); err != nil {
+	if err := c.Login("me", "top secret"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Do("NOOP"); err != nil {
@@ -81,7 +81,7 @@ CLOSE
 }
 
 func TestPlayerTellsDepartures(t *testing.T) {
-	s, err := parseScript("S: +OK\nC: USER ann\nS: +OK\n")
+	s, err := parseScript("S: +OK\nC: USER me\nS: +OK\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestPlayerTellsDepartures(t *testing.T) {
 	if err := p.Stop(); err != nil {
 		t.Error(err)
 	}
-	if err := p.Err(); err == nil || !strings.Contains(err.Error(), `script line 2: client said "CAPA", not "USER ann"`) {
+	if err := p.Err(); err == nil || !strings.Contains(err.Error(), `script line 2: client said "CAPA", not "USER me"`) {
 		t.Errorf("error %v", err)
 	}
 }

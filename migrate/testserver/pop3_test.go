@@ -61,10 +61,10 @@ func (p *pop3Line) rest(want string) {
 
 func TestPOP3Dialogue(t *testing.T) {
 	s := StartPOP3(t)
-	s.Users(t, "ann")
+	s.Users(t, "me")
 	var uidl []string
 	for _, octets := range []string{"Subject: 1\r\n\r\none\r\n", ".lead\r\n\r\n..\r\na\n.\nb\r\n.end", ""} {
-		uidl = append(uidl, s.Deliver("ann", []byte(octets)))
+		uidl = append(uidl, s.Deliver("me", []byte(octets)))
 	}
 	p, greeting := dialPOP3(t, s.POP3Addr, nil)
 	if !strings.HasPrefix(greeting, "+OK") {
@@ -72,9 +72,9 @@ func TestPOP3Dialogue(t *testing.T) {
 	}
 	for _, step := range []struct{ say, want, rest string }{
 		{"STAT", "-ERR log in first", ""},
-		{"USER ann", "+OK", ""},
+		{"USER me", "+OK", ""},
 		{"PASS wrong", "-ERR [AUTH] name or password is wrong", ""},
-		{"USER ann", "+OK", ""},
+		{"USER me", "+OK", ""},
 		{"PASS secret", "+OK 3 messages", ""},
 		{"STAT", "+OK 3 43", ""},
 		{"LIST", "+OK", "1 19\r\n2 24\r\n3 0\r\n"},
@@ -102,7 +102,7 @@ func TestPOP3Dialogue(t *testing.T) {
 			p.rest(strings.TrimPrefix(step.rest, "\x00")) // an empty body is a reply of several lines as well
 		}
 	}
-	if left := s.Messages("ann"); len(left) != 2 || left[0].UIDL != uidl[0] || left[1].UIDL != uidl[2] {
+	if left := s.Messages("me"); len(left) != 2 || left[0].UIDL != uidl[0] || left[1].UIDL != uidl[2] {
 		t.Errorf("left %+v", left)
 	}
 	if slices.ContainsFunc(s.Commands(), func(line string) bool { return strings.Contains(line, "secret") }) {
@@ -112,13 +112,13 @@ func TestPOP3Dialogue(t *testing.T) {
 
 func TestPOP3LogIns(t *testing.T) {
 	s := StartPOP3(t)
-	s.Users(t, "ann")
-	s.Deliver("ann", []byte("x\r\n"))
-	plain := base64.StdEncoding.EncodeToString([]byte("\x00ann\x00secret"))
+	s.Users(t, "me")
+	s.Deliver("me", []byte("x\r\n"))
+	plain := base64.StdEncoding.EncodeToString([]byte("\x00me\x00secret"))
 
 	p, greeting := dialPOP3(t, s.POP3Addr, nil)
 	stamp := greeting[strings.Index(greeting, "<"):]
-	if got := p.say("APOP ann " + apopDigest(stamp, "secret")); got != "+OK 1 messages" {
+	if got := p.say("APOP me " + apopDigest(stamp, "secret")); got != "+OK 1 messages" {
 		t.Errorf("APOP: %q", got)
 	}
 	p, _ = dialPOP3(t, s.POP3SAddr, s.ClientTLS())
@@ -163,13 +163,13 @@ func TestPOP3Options(t *testing.T) {
 			return Fault{}
 		},
 	})
-	s.Users(t, "ann")
-	s.Deliver("ann", []byte("x\r\n"))
+	s.Users(t, "me")
+	s.Deliver("me", []byte("x\r\n"))
 	p, greeting := dialPOP3(t, s.POP3Addr, nil)
 	if greeting != "+OK ready" {
 		t.Errorf("greeting %q has a time stamp", greeting)
 	}
-	p.say("USER ann")
+	p.say("USER me")
 	p.say("PASS secret")
 	for command, want := range map[string]string{
 		"UIDL": "-ERR unknown command", "STAT": "+OK 1 4711", "RETR 1": "-ERR [SYS/TEMP] later",

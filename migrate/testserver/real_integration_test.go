@@ -24,7 +24,7 @@ func TestRealServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := Start(t, name)
-			s.Users(t, "ann", "bob")
+			s.Users(t, "me", "other")
 			for how, dial := range map[string]func() (*RawIMAP, error){
 				"plain":    func() (*RawIMAP, error) { return DialIMAP(s.IMAPAddr, nil, nil) },
 				"starttls": func() (*RawIMAP, error) { return DialIMAP(s.IMAPAddr, s.ClientTLS(), nil) },
@@ -35,11 +35,11 @@ func TestRealServers(t *testing.T) {
 					t.Fatalf("%s: %v", how, err)
 				}
 				if how == "plain" { // once, since servers make who guesses wait
-					if err := c.Login("bob", "wrong"); err == nil {
+					if err := c.Login("other", "wrong"); err == nil {
 						t.Error("log-in with a wrong password works")
 					}
 				}
-				if err := c.Login("bob", Password); err != nil {
+				if err := c.Login("other", Password); err != nil {
 					t.Errorf("%s: %v", how, err)
 				}
 				c.Close()
@@ -54,7 +54,7 @@ func TestRealServers(t *testing.T) {
 
 func checkRoundTrip(t *testing.T, s *Server) {
 	t.Helper()
-	c := OpenIMAP(t, s, "ann", Password)
+	c := OpenIMAP(t, s, "me", Password)
 	const date = "05-Feb-2021 04:03:02 +0100"
 	if err := c.Append("INBOX", `(\Seen $Label)`, date, []byte(sample)); err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func checkPOP3(t *testing.T, addr string, stls, implicit *tls.Config) {
 		conn = tls.Client(conn, stls)
 		r = bufio.NewReader(conn)
 	}
-	expect("USER ann")
+	expect("USER me")
 	expect("PASS " + Password)
 	expect("RETR 1")
 	want := strings.ReplaceAll(sample, "\r\n.", "\r\n..") + ".\r\n"
@@ -141,7 +141,7 @@ func TestManyInstances(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := range 3 {
 				s := Start(t, name)
-				s.Users(t, "ann")
+				s.Users(t, "me")
 				wg.Go(func() {
 					c, err := DialIMAP(s.IMAPAddr, nil, nil)
 					if err != nil {
@@ -150,7 +150,7 @@ func TestManyInstances(t *testing.T) {
 					}
 					defer c.Close()
 					body := fmt.Appendf(nil, "Subject: %d\r\n\r\n", i)
-					err = firstError(c.Login("ann", Password), c.Append("INBOX", "", "", body))
+					err = firstError(c.Login("me", Password), c.Append("INBOX", "", "", body))
 					got, readErr := c.Messages("INBOX")
 					if err != nil || readErr != nil || len(got) != 1 || !bytes.Equal(got[0].Body, body) {
 						t.Errorf("instance %d: %+v, %v, %v", i, got, err, readErr)
