@@ -221,9 +221,23 @@ func (s *Session) Messages(ctx context.Context, path migrate.Path) iter.Seq2[mig
 
 // Fetch implements migrate.Source.
 func (s *Session) Fetch(ctx context.Context, path migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Fetched, error] {
-	return func(yield func(migrate.Fetched, error) bool) {
-		if err := s.step(ctx, "fetch"); err != nil {
-			yield(migrate.Fetched{}, err)
+	return each(ctx, s, "fetch", path, messages, func(m migrate.Message, octets []byte) migrate.Fetched {
+		size := int64(len(octets))
+		if s.store.Sizeless {
+			size = -1
+		}
+		return migrate.Fetched{Message: m, Body: migrate.Body{Reader: io.MultiReader(bytes.NewReader(octets), &tail{ctx, s}), Size: size}}
+	})
+}
+
+// each takes a step and yields what tell makes of each of these messages that the mailbox has, until the session breaks.
+func each[T any](ctx context.Context, s *Session, step string, path migrate.Path, messages []migrate.Message,
+	tell func(m migrate.Message, octets []byte) T,
+) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		if err := s.step(ctx, step); err != nil {
+			yield(none, err)
 			return
 		}
 		stored := s.store.Messages(path)
@@ -232,16 +246,11 @@ func (s *Session) Fetch(ctx context.Context, path migrate.Path, messages []migra
 			if i < 0 {
 				continue
 			}
-			size := int64(len(stored[i].Octets))
-			if s.store.Sizeless {
-				size = -1
-			}
-			body := migrate.Body{Reader: io.MultiReader(bytes.NewReader(stored[i].Octets), &tail{ctx, s}), Size: size}
-			if !yield(migrate.Fetched{Message: m, Body: body}, nil) {
+			if !yield(tell(m, stored[i].Octets), nil) {
 				return
 			}
 			if s.err != nil {
-				yield(migrate.Fetched{}, s.err)
+				yield(none, s.err)
 				return
 			}
 		}
@@ -263,26 +272,12 @@ func (t *tail) Read([]byte) (int, error) {
 
 // Headers implements migrate.HeaderReader.
 func (s *Session) Headers(ctx context.Context, path migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Header, error] {
-	return func(yield func(migrate.Header, error) bool) {
-		if err := s.step(ctx, "headers"); err != nil {
-			yield(migrate.Header{}, err)
-			return
+	return each(ctx, s, "headers", path, messages, func(m migrate.Message, octets []byte) migrate.Header {
+		if end := bytes.Index(octets, []byte("\r\n\r\n")); end >= 0 {
+			octets = octets[:end+4]
 		}
-		stored := s.store.Messages(path)
-		for _, m := range messages {
-			i := slices.IndexFunc(stored, func(have Stored) bool { return have.Key == m.Key })
-			if i < 0 {
-				continue
-			}
-			header := stored[i].Octets
-			if end := bytes.Index(header, []byte("\r\n\r\n")); end >= 0 {
-				header = header[:end+4]
-			}
-			if !yield(migrate.Header{Message: m, Octets: header}, nil) {
-				return
-			}
-		}
-	}
+		return migrate.Header{Message: m, Octets: octets}
+	})
 }
 
 // Status implements migrate.Statuser. The highest MODSEQ is never told: the store does not keep one.
