@@ -151,3 +151,13 @@ func (l *lane) orGiveUp(err error) error {
 	l.full.Store(true)
 	return errGaveUp
 }
+
+// givesWay tells whether the server wants fewer connections in the middle of work, and the run can do without this lane:
+// then nobody has to wait for anything.
+func (l *lane) givesWay(err error) bool {
+	if advice, _ := AdviceOf(err); advice != Fewer || l == l.control {
+		return false
+	}
+	l.full.Store(true)
+	return true
+}

@@ -77,6 +77,10 @@ func (l *lane) move(ctx context.Context, g *group) error {
 		if !single && attempts >= attemptsAtOne { // from now on each is judged by what it does alone
 			single, attempts = true, 0
 		}
+		if l.givesWay(err) {
+			l.handBack(&group{work: g.work, messages: left, flags: flags})
+			return errGaveUp
+		}
 		if err := l.patience.bide(ctx, err); err != nil {
 			g.fault.Store(true)
 			return err

@@ -63,8 +63,8 @@ func PleaOf(code, text string, login bool) (Plea, bool) {
 	case code == "IN-USE" || login && has(text, "already locked", "lock maildrop", "lock mailbox", "maildrop is locked", "mailbox is locked", "maildrop locked", "mailbox locked"):
 		return Plea{Kind: migrate.Unavailable, Advice: migrate.Later, RetryAfter: lockedPause,
 			Hint: "another program reads the maildrop; try again when it has finished"}, true
-	case code == "INUSE":
-		return later(lockedPause)
+	case code == "INUSE": // the lock may be held by another connection of ours
+		return Plea{Kind: migrate.Unavailable, Advice: migrate.Fewer, RetryAfter: lockedPause}, true
 	case has(text, "server unavailable", "user is authenticated but not connected"):
 		return later(busyPause)
 	case code == "UNAVAILABLE", code == "SYS/TEMP":

@@ -31,7 +31,7 @@ func TestServersAskForPatience(t *testing.T) {
 		{"LIMIT", "Maximum number of connections from user+IP exceeded", true, migrate.Unavailable, migrate.Fewer, shortPause},
 		{"ALERT", "Too many simultaneous connections. (Failure)", true, migrate.Unavailable, migrate.Fewer, shortPause},
 		{"", "Too many simultaneous connections", false, migrate.Unavailable, migrate.Fewer, shortPause},
-		{"INUSE", "mailbox in use", false, migrate.Unavailable, migrate.Later, lockedPause},
+		{"INUSE", "mailbox in use", false, migrate.Unavailable, migrate.Fewer, lockedPause},
 		{"LIMIT", "LOGIN Rate limit hit.", true, migrate.Unavailable, migrate.Later, throttlePause},
 		{"LIMIT", "FETCH Rate limit hit.", false, migrate.Unavailable, migrate.Later, throttlePause},
 		{"LIMIT", "Too many user flags in mailbox", false, none, 0, 0},
