@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -65,44 +66,65 @@ func (s *Session) dele(ctx context.Context, mbox migrate.Path, doomed []migrate.
 	if err != nil {
 		return nil, false, err
 	}
+	var condemned []int // places in now of those that may go
 	for i, m := range now {
 		r := &removed[i]
 		if i > 0 && time.Since(began) > deleTime {
 			break
 		}
-		number := drop.number(m.Key.Name)
-		if !s.NamedByStore(m.Key) || number == 0 {
+		if !s.NamedByStore(m.Key) || drop.number(m.Key.Name) == 0 {
 			r.Fate, r.Err = s.unfound(m.Key)
 			continue
 		}
 		if !sure[m.Key] {
 			if r.Fate, r.Err, err = s.readThrough(ctx, mbox, m); err != nil {
-				return nil, asked, err
+				return nil, false, err
 			}
 			if r.Fate != migrate.Gone {
 				continue
 			}
 		}
-		stop := s.conn.Watch(ctx)
-		_, err := s.command("DELE", fmt.Sprint(number))
-		stop()
-		asked = true
+		condemned = append(condemned, i)
+	}
+	if err := s.condemn(ctx, now, condemned, removed); err != nil {
+		return nil, true, err
+	}
+	return removed, len(condemned) > 0, nil
+}
+
+// condemn sends DELE for the messages at these places, in one flight where the server allows it, and notes what it says.
+func (s *Session) condemn(ctx context.Context, doomed []migrate.Doomed, places []int, removed []migrate.Removed) error {
+	stop := s.conn.Watch(ctx)
+	defer stop()
+	numbers, lines := make([]string, len(places)), make([]string, len(places))
+	for i, at := range places {
+		numbers[i] = strconv.Itoa(s.drop.number(doomed[at].Key.Name))
+		lines[i] = "DELE " + numbers[i]
+	}
+	if s.can("PIPELINING") && len(lines) > 0 {
+		if err := s.say(lines...); err != nil {
+			return err
+		}
+	}
+	for i, at := range places {
+		r := &removed[at]
+		_, err := s.command("DELE", numbers[i])
 		var refusal *Refusal
 		switch {
 		case err == nil:
 			r.Fate = migrate.Gone
 		case !errors.As(err, &refusal):
-			return nil, asked, err
+			return err
 		case refusal.vanished():
 			r.Fate = migrate.Vanished
 		default:
 			r.Fate, r.Err = migrate.Kept, err
 		}
 		if err := context.Cause(ctx); err != nil {
-			return nil, asked, err
+			return err
 		}
 	}
-	return removed, asked, nil
+	return nil
 }
 
 // unfound tells what it means that no message has this UIDL alone.
