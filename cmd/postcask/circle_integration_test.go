@@ -28,6 +28,7 @@ import (
 const circled = 800
 
 func TestCircle(t *testing.T) {
+	t.Parallel()
 	bin := binary(t)
 	for _, name := range testserver.Named(t) {
 		t.Run(name, func(t *testing.T) {

@@ -50,6 +50,7 @@ type lossy struct {
 // Restore and migrate over lines to real servers that die before the answer to an APPEND has come, or anywhere: each
 // message is there once, and a second run copies nothing. POSTCASK_CUTS says how many runs there are of each kind.
 func TestAnswersToAppendAreLostOnRealServers(t *testing.T) {
+	t.Parallel()
 	rounds, seed := number(t, "POSTCASK_CUTS", 1), number(t, "POSTCASK_SEED", int(time.Now().UnixNano()%1e9))
 	t.Logf("POSTCASK_SEED=%d", seed)
 	for _, name := range testserver.Named(t) {
