@@ -205,7 +205,7 @@ var checks = []struct {
 	since        int64
 }{
 	{query: `SELECT * FROM pragma_foreign_key_check`, means: "a row refers to another that is not there"},
-	{query: `SELECT * FROM boxes b WHERE arrived <> (SELECT count(*) FROM entries WHERE box = b.id AND state = 1 AND retired IS NULL)`,
+	{query: `SELECT * FROM boxes b WHERE arrived <> (SELECT count(*) FROM entries WHERE (box = b.id OR dest = b.id) AND state = 1 AND retired IS NULL)`,
 		means: "what has arrived is miscounted", since: 3},
 	{query: `SELECT * FROM mailboxes b WHERE (messages, octets) <> (SELECT count(*), coalesce(sum(size), 0) FROM messages WHERE mailbox = b.id)`,
 		means: "the messages of a mailbox are miscounted"},

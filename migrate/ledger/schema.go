@@ -136,22 +136,23 @@ var upgrades = [...]string{
 	ALTER TABLE entries ADD COLUMN tried INTEGER;
 	ALTER TABLE entries ADD COLUMN program TEXT;
 	ALTER TABLE entries ADD COLUMN "limit" INTEGER;`,
-	// Pages have sums instead of the whole file. What arrived is counted as it comes, since to count it took as long as
-	// to read all. The index of digests is made when it is asked for: kept in no order of time, it cost each message a
+	// Pages have sums instead of the whole file. What arrived from a mailbox, or lies in one, is counted as it comes, since
+	// to count it took as long as to read all. The index of digests is made when it is asked for: kept in no order of time, it cost each message a
 	// page of the log and of the file.
 	`DELETE FROM meta WHERE key = 'seal';
 	DROP INDEX messages_trimmed;
 	ALTER TABLE boxes ADD COLUMN arrived INTEGER NOT NULL DEFAULT 0;
-	UPDATE boxes SET arrived = (SELECT count(*) FROM entries WHERE box = boxes.id AND state = 1 AND retired IS NULL);
+	UPDATE boxes SET arrived = (SELECT count(*) FROM entries WHERE (box = boxes.id OR dest = boxes.id) AND state = 1 AND retired IS NULL);
 	CREATE TRIGGER entries_insert AFTER INSERT ON entries WHEN new.state = 1 AND new.retired IS NULL BEGIN
-		UPDATE boxes SET arrived = arrived + 1 WHERE id = new.box;
+		UPDATE boxes SET arrived = arrived + 1 WHERE id IN (new.box, new.dest);
 	END;
 	CREATE TRIGGER entries_delete AFTER DELETE ON entries WHEN old.state = 1 AND old.retired IS NULL BEGIN
-		UPDATE boxes SET arrived = arrived - 1 WHERE id = old.box;
+		UPDATE boxes SET arrived = arrived - 1 WHERE id IN (old.box, old.dest);
 	END;
-	CREATE TRIGGER entries_update AFTER UPDATE OF state, retired ON entries
-	WHEN (new.state = 1 AND new.retired IS NULL) <> (old.state = 1 AND old.retired IS NULL) BEGIN
-		UPDATE boxes SET arrived = arrived + iif(new.state = 1 AND new.retired IS NULL, 1, -1) WHERE id = new.box;
+	CREATE TRIGGER entries_update AFTER UPDATE OF state, retired, dest ON entries
+	WHEN (new.state = 1 AND new.retired IS NULL) <> (old.state = 1 AND old.retired IS NULL) OR new.dest IS NOT old.dest BEGIN
+		UPDATE boxes SET arrived = arrived - 1 WHERE old.state = 1 AND old.retired IS NULL AND id IN (old.box, old.dest);
+		UPDATE boxes SET arrived = arrived + 1 WHERE new.state = 1 AND new.retired IS NULL AND id IN (new.box, new.dest);
 	END;`,
 }
 
