@@ -140,7 +140,7 @@ func writeSummed(tls *libc.TLS, file, buf uintptr, count int32, offset int64) in
 	}
 	page := unsafe.Slice(at[byte](buf), pageSize)
 	if n == 1 && page[atReserved] != sumSize {
-		return sqlite3.SQLITE_IOERR_WRITE // there is no room for sums
+		return sqlite3.SQLITE_CORRUPT // what is there is less than a page, so SQLite took it for nothing and begins anew
 	}
 	putSum(n, page)
 	return function[moveFunc](m.write)(tls, file, buf, count, offset)
