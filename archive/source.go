@@ -98,8 +98,13 @@ func (a *Archive) each(ctx context.Context, mbox migrate.Path, messages []migrat
 		return ctx.Err()
 	}
 	shelf, cannot := a.openShelf(ctx, mbox)
+	enough := false
 	if cannot == nil {
-		defer func() { err = errors.Join(err, shelf.close()) }()
+		defer func() {
+			if closing := shelf.close(); !enough { // who has had enough is told nothing more
+				err = errors.Join(err, closing)
+			}
+		}()
 	}
 	for page := range slices.Chunk(messages, fetchPage) {
 		asked := make(map[int64]migrate.Message, len(page))
@@ -124,7 +129,7 @@ func (a *Archive) each(ctx context.Context, mbox migrate.Path, messages []migrat
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if !do(shelf, asked[row.ID], row, cannot) {
+			if enough = !do(shelf, asked[row.ID], row, cannot); enough {
 				return nil
 			}
 		}
