@@ -14,6 +14,7 @@ func (l *lane) carry(ctx context.Context, w *work, messages []Message) (settled 
 	var octets int64
 	var refused []refusal
 	full := l.groupBound()
+	_, intended := l.sink.(Numberer) // all of them, in one group: see portion
 	commit := func() error {
 		done, aside, err := l.commit(ctx, w, inHand)
 		settled, refused = append(settled, done...), append(refused, aside...)
@@ -35,13 +36,14 @@ func (l *lane) carry(ctx context.Context, w *work, messages []Message) (settled 
 			var m Message
 			if m, err = l.append(ctx, w, f); err == nil {
 				inHand, octets = append(inHand, m), octets+m.Identity.Size
-				if !full.reached(len(inHand), octets) {
+				l.appended.Add(m.Identity.Size)
+				if !full.reached(len(inHand), octets) && (intended || !l.limitReached()) {
 					continue
 				}
 				if err := commit(); err != nil {
 					return settled, err
 				}
-				if l.isHalted() {
+				if l.limitReached() || l.isHalted() {
 					return settled, errHalted
 				}
 				continue
@@ -126,7 +128,6 @@ func (l *lane) commit(ctx context.Context, w *work, inHand []Message) (settled [
 			settled = append(settled, m.Key)
 		}
 	}
-	l.limitReached()
 	if KindOf(fatal) == Limit {
 		return settled, refused, &Error{Kind: Limit, End: string(l.Destination), Mailbox: w.dest, Err: fatal}
 	}
@@ -142,18 +143,14 @@ func (l *lane) moved(octets int64) {
 	l.update(func() { l.progress.Octets += octets })
 }
 
-// limitReached halts the run where as many octets as allowed have moved.
-func (l *lane) limitReached() {
+// limitReached halts the run where as many octets as allowed have moved: each lane then makes safe what it has in hand.
+func (l *lane) limitReached() bool {
 	limit := l.Options.MaxOctets
-	if limit == 0 {
-		return
+	if limit == 0 || l.appended.Load() < limit {
+		return false
 	}
-	l.mu.Lock()
-	reached := l.summary.Octets >= limit
-	l.mu.Unlock()
-	if reached {
-		l.halt(Errorf(Limit, "stopped after %d octets as asked", limit))
-	}
+	l.halt(Errorf(Limit, "stopped after %d octets as asked", limit))
+	return true
 }
 
 // sourceError is an error that came while reading a body, as against one of the sink that read it.

@@ -10,11 +10,12 @@ import (
 const (
 	worthALane   = 4 << 20  // of work that waits
 	messageWorth = 16 << 10 // a message counts for so many octets more than it has
+	groupWorth   = 1 << 20  // and a group too: it costs a round trip
 )
 
 // cost tells how much work a group is, in octets.
 func (g *group) cost() int64 {
-	return g.octets + messageWorth*int64(len(g.messages)+len(g.flags))
+	return groupWorth + g.octets + messageWorth*int64(len(g.messages)+len(g.flags))
 }
 
 // dispatch gives a group to whichever lane is free. A further lane is opened only where enough work waits for it; the

@@ -37,7 +37,11 @@ func TestLanesLogInSideBySide(t *testing.T) {
 
 // A run that has little to do opens no connection but its first.
 func TestLittleWorkIsNotWorthAConnection(t *testing.T) {
-	from, to := filled(), memory.New()
+	from, to := memory.New(), memory.New()
+	for i := range 15 {
+		from.Put("INBOX", migrate.Message{InternalDate: day}, fmt.Appendf(nil, "Subject: %d\r\n\r\nbody\r\n", i))
+		from.Put("Sent", migrate.Message{InternalDate: day}, fmt.Appendf(nil, "Subject: %d\r\n\r\nbody\r\n", i))
+	}
 	opened := 0
 	j := job(from, to, &memory.Ledger{})
 	j.Options.Lanes = 4

@@ -38,6 +38,9 @@ func (r *run) groupBound() bound {
 	if limit := r.Options.LimitRate; limit > 0 { // a group shall not take long, so that the run can be interrupted
 		b.octets = min(b.octets, limit*groupSeconds)
 	}
+	if limit := r.Options.MaxOctets; limit > 0 {
+		b.octets = max(1, min(b.octets, limit-r.appended.Load()))
+	}
 	return b
 }
 

@@ -119,7 +119,10 @@ func (d *destination) make(ctx context.Context, l *lane, mbox Mailbox) error {
 	if !d.made && !l.Options.DryRun && l.missing(d.path, mbox) {
 		there := mbox
 		there.Path = d.path
-		if err := l.sink.Create(ctx, there); err != nil {
+		l.creating.Lock()
+		err := l.sink.Create(ctx, there)
+		l.creating.Unlock()
+		if err != nil {
 			return atEnd(l.Destination, err)
 		}
 	}

@@ -113,6 +113,8 @@ type run struct {
 
 	sourceDoor, sinkDoor *door
 	done                 atomic.Int64  // steps of progress
+	appended             atomic.Int64  // octets
+	creating             sync.Mutex    // one mailbox at a time: some servers lose one of two subscriptions made at once
 	full                 atomic.Bool   // a lane gave up: there is no place for more
 	alone                chan struct{} // closed: no other lane is left
 
