@@ -38,6 +38,10 @@ func (a *Archive) empty(ctx context.Context) (bool, error) {
 	if err != nil || len(mailboxes) > 0 {
 		return false, err
 	}
+	beside, err := fs.ReadDir(a.top.root.FS(), ".")
+	if err != nil || len(beside) > 1 { // a folder was made, though it is not noted yet
+		return false, err
+	}
 	set, err := fs.ReadDir(a.own.root.FS(), quarantineDir)
 	return len(set) == 0, err
 }

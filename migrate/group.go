@@ -36,7 +36,7 @@ type bound struct {
 func (r *run) groupBound() bound {
 	b := bound{groupMessages, groupOctets}
 	if limit := r.Options.LimitRate; limit > 0 { // a group shall not take long, so that the run can be interrupted
-		b.octets = min(b.octets, limit*groupSeconds)
+		b.octets = max(1, min(b.octets, limit*groupSeconds/int64(r.Options.Lanes)))
 	}
 	if limit := r.Options.MaxOctets; limit > 0 {
 		b.octets = max(1, min(b.octets, limit-r.appended.Load()))

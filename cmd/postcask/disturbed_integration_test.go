@@ -90,12 +90,15 @@ func TestDisturbedAllTheWhile(t *testing.T) {
 func (s *disturbed) line(t *testing.T, server *testserver.Server) string {
 	t.Helper()
 	var l *line
+	made := make(chan struct{})
 	l = startLine(t, server.IMAPAddr, func() (c cut) {
+		<-made
 		if l.cuts.Load() < s.cuts {
 			c.toServer, c.toClient = s.share(s.cuts), s.share(s.cuts)
 		}
 		return c
 	})
+	close(made)
 	s.lines = append(s.lines, l)
 	return l.addr
 }
