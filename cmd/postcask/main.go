@@ -12,7 +12,13 @@ import (
 	"postcask/migrate"
 )
 
+// What lives long is little, so collecting its garbage more often costs next to nothing and holds memory down.
+const garbage = 50
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	os.Exit(execute(context.Background(), os.Args[1:], os.Stdout, os.Stderr, askOnTerminal))
 }
 
