@@ -108,7 +108,6 @@ func TestCutBackup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cuts := 0
 			for whole := false; !whole; cuts++ {
-				c.server.after.Store(int64(cuts + 1))
 				store := memory.New()
 				job := migrate.Job{OpenSource: c.open, Ledger: &memory.Ledger{}, Options: atOnce,
 					OpenSink: func(ctx context.Context) (migrate.Sink, error) { return store.Open(ctx) }}
@@ -118,14 +117,7 @@ func TestCutBackup(t *testing.T) {
 					}
 					return octets
 				}
-				whole = cutRun(job) == nil
-				checkCut(t, cuts, held(), false)
-				c.server.after.Store(0)
-				if _, err := migrate.Run(t.Context(), job); err != nil {
-					t.Fatalf("cut at %d, second run: %v", cuts, err)
-				}
-				checkCut(t, cuts, held(), true)
-				if t.Failed() {
+				if whole = c.server.cutAt(t, cuts, job, held); t.Failed() {
 					return
 				}
 			}
@@ -218,21 +210,28 @@ func TestCutRestore(t *testing.T) {
 			}
 			return octets
 		}
-		c.after.Store(int64(cuts + 1))
-		whole = cutRun(job) == nil
-		checkCut(t, cuts, held(), false)
-		c.after.Store(0)
-		if _, err := migrate.Run(t.Context(), job); err != nil {
-			t.Fatalf("cut at %d, second run: %v", cuts, err)
-		}
-		checkCut(t, cuts, held(), true)
-		if t.Failed() {
+		if whole = c.cutAt(t, cuts, job, held); t.Failed() {
 			return
 		}
 	}
 	if cuts < 300 {
 		t.Errorf("the session was whole after %d octets already", cuts)
 	}
+}
+
+// cutAt does a job over a session that is cut behind so many octets, and again over one that is not, and looks at what is
+// held after each. whole tells that the first came to its end.
+func (c *cutServer) cutAt(t *testing.T, cuts int, job migrate.Job, held func() []string) (whole bool) {
+	t.Helper()
+	c.after.Store(int64(cuts + 1))
+	whole = cutRun(job) == nil
+	checkCut(t, cuts, held(), false)
+	c.after.Store(0)
+	if _, err := migrate.Run(t.Context(), job); err != nil {
+		t.Fatalf("cut at %d, second run: %v", cuts, err)
+	}
+	checkCut(t, cuts, held(), true)
+	return whole
 }
 
 // checkCut sees that what is held are letters, none twice, and all of them in the end.

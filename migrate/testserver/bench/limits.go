@@ -44,20 +44,28 @@ const fetchItems = "(UID FLAGS INTERNALDATE BODY.PEEK[])"
 // syncEvery is how many messages are made safe at once.
 const syncEvery = 500
 
+// askForAll asks for these items of every message. Each of the mailboxes has two answers to come.
+func askForAll(addr, user, items string) (c *client, mailboxes []string, err error) {
+	if c, err = dialIMAP(addr, user); err != nil {
+		return nil, nil, err
+	}
+	if mailboxes, err = c.mailboxes(); err != nil {
+		c.Close()
+		return nil, nil, err
+	}
+	for _, mbox := range mailboxes {
+		c.put("EXAMINE %s", mbox)
+		c.put("UID FETCH 1:* %s", items)
+	}
+	return c, mailboxes, nil
+}
+
 func limitFetch(addr, user, dir string) error {
-	c, err := dialIMAP(addr, user)
+	c, mailboxes, err := askForAll(addr, user, fetchItems)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	mailboxes, err := c.mailboxes()
-	if err != nil {
-		return err
-	}
-	for _, mbox := range mailboxes {
-		c.put("EXAMINE %s", mbox)
-		c.put("UID FETCH 1:* %s", fetchItems)
-	}
 	written := 0
 	for _, mbox := range mailboxes {
 		to := filepath.Join(dir, strings.Trim(mbox, `"`))
@@ -109,19 +117,11 @@ func store(dir, name string, r io.Reader, size int) error {
 type onlyReader struct{ io.Reader }
 
 func limitList(addr, user string) error {
-	c, err := dialIMAP(addr, user)
+	c, mailboxes, err := askForAll(addr, user, "(FLAGS)")
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	mailboxes, err := c.mailboxes()
-	if err != nil {
-		return err
-	}
-	for _, mbox := range mailboxes {
-		c.put("EXAMINE %s", mbox)
-		c.put("UID FETCH 1:* (FLAGS)")
-	}
 	for range 2 * len(mailboxes) {
 		if err := c.answer(nil); err != nil {
 			return err
