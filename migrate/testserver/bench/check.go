@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -78,12 +79,24 @@ func countMbox(path string) (n int, err error) {
 	}
 }
 
-// check counts what has arrived and compares it with what was sent: lines ended by CRLF or LF are the same here. Over
-// POP3 every message ends with a line end, so those at the very end do not count there.
-func (b *bench) check(j *job, row *row) (err error) {
+// check is an error where postcask or the limit has not brought all as it is: their times would tell nothing.
+func (b *bench) check(j *job, row *row) error {
 	if !row.keeps() {
 		return nil
 	}
+	if err := b.compare(j, row); err != nil {
+		return err
+	}
+	sent := b.manifests[j.account].messages
+	if !row.tool.peer() && (row.arrived != sent || row.identical >= 0 && row.identical != sent) {
+		return fmt.Errorf("%s: of %d messages %d have arrived, %d unchanged", row.tool.name, sent, row.arrived, row.identical)
+	}
+	return nil
+}
+
+// compare counts what has arrived and compares it with what was sent: lines ended by CRLF or LF are the same here. Over
+// POP3 every message ends with a line end, so those at the very end do not count there.
+func (b *bench) compare(j *job, row *row) (err error) {
 	row.checked = true
 	if j.inMbox(row) { // compared where it is restored
 		row.arrived, err = b.count(j, row)

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -22,6 +24,7 @@ const (
 type share struct {
 	mailbox     string
 	first, last int
+	opens       bool // an EXAMINE goes before its FETCH
 }
 
 func limitCopy(addr, user, addr2, user2 string) error {
@@ -30,15 +33,29 @@ func limitCopy(addr, user, addr2, user2 string) error {
 		return err
 	}
 	queue := make(chan share, len(shares))
+	var told, sent tally
 	for _, s := range shares {
 		queue <- s
+		told.messages += s.last - s.first + 1
 	}
 	close(queue)
 	var lanes errgroup.Group
+	var mu sync.Mutex
 	for range copyLanes {
-		lanes.Go(func() error { return copyLane(addr, user, addr2, user2, queue) })
+		lanes.Go(func() error {
+			laneTold, laneSent, err := copyLane(addr, user, addr2, user2, queue)
+			mu.Lock()
+			defer mu.Unlock()
+			told.octets += laneTold
+			sent.messages += laneSent.messages
+			sent.octets += laneSent.octets
+			return err
+		})
 	}
-	return lanes.Wait()
+	if err := lanes.Wait(); err != nil {
+		return err
+	}
+	return sent.short(told)
 }
 
 // prepareCopy makes the mailboxes and cuts the work.
@@ -75,7 +92,7 @@ func prepareCopy(addr, user, addr2, user2 string) ([]share, error) {
 			return nil, err
 		}
 		for first := 1; first <= messages; first += copyStretch {
-			shares = append(shares, share{mbox, first, min(first+copyStretch-1, messages)})
+			shares = append(shares, share{mailbox: mbox, first: first, last: min(first+copyStretch-1, messages)})
 		}
 		if mbox != `"INBOX"` {
 			if err := to.answer(nil); err != nil {
@@ -87,16 +104,16 @@ func prepareCopy(addr, user, addr2, user2 string) ([]share, error) {
 }
 
 // copyLane takes shares until there are none, fetching the next while one is being sent. Answers to what it appends are
-// read beside it.
-func copyLane(addr, user, addr2, user2 string, queue <-chan share) error {
+// read beside it. It gives the octets that the source told of, and what was sent.
+func copyLane(addr, user, addr2, user2 string, queue <-chan share) (told int64, sent tally, err error) {
 	from, err := dialIMAP(addr, user)
 	if err != nil {
-		return err
+		return 0, sent, err
 	}
 	defer from.Close()
 	to, err := dialIMAP(addr2, user2)
 	if err != nil {
-		return err
+		return 0, sent, err
 	}
 	defer to.Close()
 	answers := make(chan struct{}, 1<<16) // one for each command sent
@@ -110,15 +127,14 @@ func copyLane(addr, user, addr2, user2 string, queue <-chan share) error {
 		}
 		return nil
 	})
-	err = copyShares(from, to, queue, answers)
+	told, sent, err = copyShares(from, to, queue, answers)
 	close(answers)
-	if answered := reading.Wait(); answered != nil {
-		return answered
-	}
-	return err
+	return told, sent, cmp.Or(reading.Wait(), err)
 }
 
-func copyShares(from, to *client, queue <-chan share, answers chan<- struct{}) error {
+// copyShares relies on a server doing nothing beside EXAMINE, as RFC 9051, section 5.5, has it. It may answer several
+// FETCH at once, so between two of the same mailbox no response can be told to belong to one rather than the other.
+func copyShares(from, to *client, queue <-chan share, answers chan<- struct{}) (told int64, sent tally, err error) {
 	examined, selected := "", ""
 	var asked []share
 	next := func() {
@@ -126,11 +142,9 @@ func copyShares(from, to *client, queue <-chan share, answers chan<- struct{}) e
 		if !ok {
 			return
 		}
-		if s.mailbox != examined {
+		if s.opens = s.mailbox != examined; s.opens {
 			from.put("EXAMINE %s", s.mailbox)
 			examined = s.mailbox
-		} else {
-			from.put("NOOP") // so that each share has two answers
 		}
 		from.put("FETCH %d:%d %s", s.first, s.last, fetchItems)
 		asked = append(asked, s)
@@ -145,8 +159,10 @@ func copyShares(from, to *client, queue <-chan share, answers chan<- struct{}) e
 			answers <- struct{}{}
 			selected = s.mailbox
 		}
-		if err := from.answer(nil); err != nil {
-			return err
+		if s.opens {
+			if err := from.answer(nil); err != nil {
+				return told, sent, err
+			}
 		}
 		inCommand := 0
 		end := func() {
@@ -168,17 +184,23 @@ func copyShares(from, to *client, queue <-chan share, answers chan<- struct{}) e
 				fmt.Fprintf(to.w, "a%d APPEND %s", to.tags, s.mailbox)
 			}
 			inCommand++
+			size, err := sized(string(line))
+			if err != nil {
+				return err
+			}
+			told += size
+			sent.add(int64(literal))
 			flags, date := described(string(line))
 			fmt.Fprintf(to.w, " (%s) \"%s\" {%d+}\r\n", flags, date, literal)
-			_, err := io.CopyN(to.w, from.r, int64(literal))
+			_, err = io.CopyN(to.w, from.r, int64(literal))
 			return err
 		})
 		if err != nil {
-			return err
+			return told, sent, err
 		}
 		end()
 	}
-	return to.w.Flush()
+	return told, sent, to.w.Flush()
 }
 
 // described finds flags and date in the beginning of a FETCH response.

@@ -3,20 +3,18 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 )
 
-// limit does one piece of work with nothing else to it: all is pipelined, nothing is looked up, checked or remembered.
-// It runs as a process of its own, so that it is measured like the programs it is compared with.
+// limit does one piece of work with nothing else to it: all is pipelined, nothing is looked up or remembered, and of
+// what has come only number and octets are compared with what the server told. It runs as a process of its own, so that
+// it is measured like the programs it is compared with.
 //
 //	bench limit fetch ADDR USER DIR          IMAP into Maildirs, a syncfs for every 500 messages
 //	bench limit list ADDR USER               UIDs and flags of all messages
@@ -39,7 +37,7 @@ func limit(args []string) error {
 	return errors.New("limit fetch|list|retr|uidl|copy")
 }
 
-const fetchItems = "(UID FLAGS INTERNALDATE BODY.PEEK[])"
+const fetchItems = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])"
 
 // syncEvery is how many messages are made safe at once.
 const syncEvery = 500
@@ -66,7 +64,7 @@ func limitFetch(addr, user, dir string) error {
 		return err
 	}
 	defer c.Close()
-	written := 0
+	var told, written tally
 	for _, mbox := range mailboxes {
 		to := filepath.Join(dir, strings.Trim(mbox, `"`))
 		for _, part := range []string{"tmp", "cur"} {
@@ -74,18 +72,25 @@ func limitFetch(addr, user, dir string) error {
 				return err
 			}
 		}
-		if err := c.answer(nil); err != nil {
+		existing, err := c.existing()
+		if err != nil {
 			return err
 		}
-		err := c.answer(func(_ []byte, literal int) error {
+		told.messages += existing
+		err = c.answer(func(line []byte, literal int) error {
 			if literal == 0 {
 				return nil
 			}
-			written++
-			if err := store(to, strconv.Itoa(written), c.r, literal); err != nil {
+			size, err := sized(string(line))
+			if err != nil {
 				return err
 			}
-			if written%syncEvery == 0 {
+			told.octets += size
+			written.add(int64(literal))
+			if err := store(to, strconv.Itoa(written.messages), c.r, literal); err != nil {
+				return err
+			}
+			if written.messages%syncEvery == 0 {
 				return syncFileSystem(dir)
 			}
 			return nil
@@ -94,7 +99,7 @@ func limitFetch(addr, user, dir string) error {
 			return err
 		}
 	}
-	return syncFileSystem(dir)
+	return errors.Join(written.short(told), syncFileSystem(dir))
 }
 
 // store writes a file as Maildir has it.
@@ -122,70 +127,22 @@ func limitList(addr, user string) error {
 		return err
 	}
 	defer c.Close()
-	for range 2 * len(mailboxes) {
-		if err := c.answer(nil); err != nil {
+	var told, listed tally
+	for range mailboxes {
+		existing, err := c.existing()
+		if err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// limitPOP asks for the list and, where bodies, for every message, all at once.
-func limitPOP(addr, user string, bodies bool) error {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	r := bufio.NewReaderSize(conn, 256<<10)
-	ok := func() (string, error) {
-		line, err := r.ReadString('\n')
-		if err == nil && !strings.HasPrefix(line, "+OK") {
-			err = fmt.Errorf("the server says %q", line)
-		}
-		return line, err
-	}
-	fmt.Fprintf(conn, "USER %s\r\nPASS %s\r\nSTAT\r\n", user, password)
-	var stat string
-	for range 4 { // the greeting first
-		if stat, err = ok(); err != nil {
-			return err
-		}
-	}
-	var messages int
-	if _, err := fmt.Sscanf(stat, "+OK %d", &messages); err != nil {
-		return err
-	}
-	var sending sync.WaitGroup
-	defer sending.Wait()
-	sending.Go(func() {
-		w := bufio.NewWriter(conn)
-		fmt.Fprintf(w, "UIDL\r\n")
-		for i := 1; bodies && i <= messages; i++ {
-			fmt.Fprintf(w, "RETR %d\r\n", i)
-		}
-		fmt.Fprintf(w, "QUIT\r\n")
-		w.Flush()
-	})
-	answers := 1
-	if bodies {
-		answers += messages
-	}
-	for range answers {
-		if _, err := ok(); err != nil {
-			return err
-		}
-		for begins := true; ; {
-			line, err := r.ReadSlice('\n')
-			if err != nil && err != bufio.ErrBufferFull {
-				return err
+		told.messages += existing
+		err = c.answer(func(line []byte, _ int) error {
+			if bytes.Contains(line, []byte(" FETCH (")) {
+				listed.messages++
 			}
-			if begins && string(line) == ".\r\n" {
-				break
-			}
-			begins = err == nil
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
-	_, err = ok()
-	return err
+	return listed.short(told)
 }
