@@ -21,7 +21,7 @@ func (g *group) cost() int64 {
 // dispatch gives a group to whichever lane is free. A further lane is opened only where enough work waits for it; the
 // control lane takes its share when the survey is done, or when there is no other.
 func (r *run) dispatch(ctx context.Context, g *group) error {
-	if r.Options.Lanes == 1 {
+	if r.onlyControl() {
 		return r.control.move(ctx, g)
 	}
 	if r.waiting.Add(g.cost()) >= worthALane {
@@ -43,6 +43,9 @@ func (r *run) dispatch(ctx context.Context, g *group) error {
 		return context.Cause(ctx)
 	}
 }
+
+// onlyControl tells that no other lane takes work.
+func (r *run) onlyControl() bool { return r.Options.Lanes == 1 || r.closing }
 
 // startLane opens one more lane unless there are as many as there may be; the control lane is one of them.
 func (r *run) startLane(ctx context.Context) {

@@ -71,7 +71,7 @@ func (s *survey) handOut(ctx context.Context, end bool) error {
 		return err
 	}
 	b := s.groupBound()
-	if s.Options.Lanes == 1 {
+	if s.onlyControl() {
 		b = bound{messages: stretchMessages}
 	}
 	for len(s.flags) >= groupMessages || end && len(s.flags) > 0 {

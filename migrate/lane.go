@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -105,18 +106,39 @@ func (l *lane) retry(ctx context.Context, reset func(), try func() error) error 
 
 // connect makes sure of both ends. A lane that the run can do without may give up instead, with errGaveUp.
 func (l *lane) connect(ctx context.Context) error {
-	err := l.retry(ctx, l.closeSource, func() error {
+	sourceErr, sinkErr := l.openBoth(ctx)
+	err := l.retry(ctx, l.closeSource, l.after(&sourceErr, func() error {
 		_, err := l.openSource(ctx)
-		return l.orGiveUp(atEnd(l.Source, err))
-	})
+		return atEnd(l.Source, err)
+	}))
 	if err != nil {
 		return err
 	}
-	err = l.retry(ctx, l.closeSink, func() error { return l.orGiveUp(l.openSink(ctx)) })
+	err = l.retry(ctx, l.closeSink, l.after(&sinkErr, func() error { return l.openSink(ctx) }))
 	if err == nil {
 		l.worked, l.turnedAway = true, 0
 	}
 	return err
+}
+
+// openBoth tries once to open what is not open, both ends at once: each takes some round trips.
+func (l *lane) openBoth(ctx context.Context) (sourceErr, sinkErr error) {
+	var sink sync.WaitGroup
+	sink.Go(func() { sinkErr = l.openSink(ctx) })
+	_, sourceErr = l.openSource(ctx)
+	sink.Wait()
+	return atEnd(l.Source, sourceErr), sinkErr
+}
+
+// after gives a try whose first time has been already, with *first as its error.
+func (l *lane) after(first *error, try func() error) func() error {
+	return func() error {
+		err := *first
+		if *first = nil; err == nil {
+			err = try()
+		}
+		return l.orGiveUp(err)
+	}
 }
 
 // How often a lane beside the first is turned away before it leaves its work to the others: the connections that it

@@ -110,6 +110,7 @@ type run struct {
 	lanes   sync.WaitGroup    // the others
 	started int               // of them
 	passed  int               // mailboxes in a row that broke every connection
+	closing bool              // the other lanes have ended: what comes now is rare, and for the control lane alone
 
 	sourceDoor, sinkDoor *door
 	done                 atomic.Int64  // steps of progress
@@ -192,7 +193,7 @@ func (r *run) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.Options.Lanes = 1 // what comes now is rare, and for the control lane alone
+	r.closing = true
 	if err := r.rest(ctx); err != nil {
 		return err
 	}
