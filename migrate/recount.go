@@ -11,7 +11,7 @@ var errRecounts = errors.New("the server gives UIDs anew that it gave before (UI
 // it never may (RFC 9051, section 2.3.1.1): any UID may now name another message, of the same size and date too. All of
 // them are met like those of a mailbox that was numbered anew: what the destination holds of them is found there.
 func (s *survey) recount(ctx context.Context) error {
-	s.recounts, s.known = true, 0
+	s.known = 0
 	s.report(Event{Type: EventWarning, Mailbox: s.mbox.Path, Destination: s.dest,
 		Err: &Error{End: string(s.Source), Mailbox: s.mbox.Path, Err: errRecounts}})
 	if s.Options.DryRun {

@@ -217,19 +217,6 @@ func (r *run) survey(ctx context.Context) error {
 	return r.mailboxes(ctx, selected)
 }
 
-// mailboxes surveys mailboxes one after the other.
-func (r *run) mailboxes(ctx context.Context, selected []Mailbox) error {
-	for _, mbox := range selected {
-		if r.isHalted() {
-			return nil
-		}
-		if err := r.mailbox(ctx, mbox); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // open opens the first connection to each end, both at once, and learns what mailboxes they have.
 func (r *run) open(ctx context.Context) ([]Mailbox, error) {
 	var there []Mailbox

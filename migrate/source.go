@@ -76,6 +76,21 @@ type Change struct {
 	First, Last uint32 // UIDs of the Status' UIDVALIDITY; Last is at least First, and among those without a message
 }
 
+// A Foreseer is a Source that needs fewer round trips where it knows what it will be asked. Nobody has to tell it: its
+// answers are the same.
+type Foreseer interface {
+	// ListAhead tells which mailboxes will be listed next. What it learns about them is as old as this call; trouble shows
+	// when they are listed.
+	ListAhead(ctx context.Context, next []Listing)
+}
+
+// A Listing is a mailbox to be listed: by Changes since a Status, or by Messages where that is nil.
+type Listing struct {
+	Mailbox Path
+	Now     Status // as Status told it
+	Since   *Status
+}
+
 // A Flagless source knows no flags (POP3): that its messages come without any says nothing about those of their copies.
 type Flagless interface{ Flagless() }
 

@@ -17,11 +17,9 @@ type survey struct {
 	*work
 	create bool // the destination lacks the mailbox
 
-	begun    bool
-	recounts bool    // see recount
-	changes  *Status // listing these is enough: what happened since then; nil for all
-	known    int64   // messages that had arrived when the listing began, and were there when they were last listed
-	arrived  int64   // of them listed
+	standing
+	began    bool
+	arrived  int64   // of those that were known, listed
 	listed   keySet  // a listing that was cut off goes on with what is not among it
 	validity *uint32 // of what was listed
 	gone     []Change
@@ -38,14 +36,17 @@ type survey struct {
 // errListAgain ends a listing whose connection the lane has lost, or used up, over other work.
 var errListAgain = errors.New("the listing goes on over another connection")
 
-// mailbox surveys one mailbox and dispatches what is to be done.
-func (r *run) mailbox(ctx context.Context, mbox Mailbox) error {
+func (r *run) newSurvey(mbox Mailbox) *survey {
 	w := &work{mbox: mbox, dest: r.Options.Mapping.Destination(mbox.Path)}
-	r.update(func() { r.progress.Mailbox = mbox.Path })
-	w.open.Store(1) // the survey itself
-	defer r.finish(ctx, w)
-	s := &survey{run: r, work: w, create: r.missing(w.dest, mbox)}
-	if mbox.NoSelect {
+	return &survey{run: r, work: w, create: r.missing(w.dest, mbox)}
+}
+
+// do surveys the mailbox and dispatches what is to be done.
+func (s *survey) do(ctx context.Context) error {
+	s.update(func() { s.progress.Mailbox = s.mbox.Path })
+	s.work.open.Store(1) // the survey itself
+	defer s.finish(ctx, s.work)
+	if s.mbox.NoSelect {
 		return s.handOut(ctx, true)
 	}
 	err := s.find(ctx)
@@ -53,17 +54,20 @@ func (r *run) mailbox(ctx context.Context, mbox Mailbox) error {
 		err = s.handOut(ctx, true)
 	}
 	if err != nil {
-		w.fault.Store(true) // whatever it is, not all has been dealt with
+		s.fault.Store(true) // whatever it is, not all has been dealt with
 	}
 	switch {
 	case errors.Is(err, ErrRenumbered):
-		r.renumber(w)
+		s.renumber(s.work)
 		return nil
 	case errors.Is(err, errHalted):
 		return nil
 	case concernsMailbox(err) && !isSpent(err) && !s.broken && ctx.Err() == nil:
 		// This mailbox cannot be read; the others can.
-		r.update(func() { r.summary.MailboxesFailed++; r.tell(Event{Type: EventWarning, Mailbox: mbox.Path, Err: err}) })
+		s.update(func() {
+			s.summary.MailboxesFailed++
+			s.tell(Event{Type: EventWarning, Mailbox: s.mbox.Path, Err: err})
+		})
 		return nil
 	}
 	return err
@@ -111,12 +115,15 @@ func (s *survey) find(ctx context.Context) error {
 
 // list lists what has not been listed yet.
 func (s *survey) list(ctx context.Context, source Source) error {
-	if !s.begun {
-		unchanged, err := s.begin(ctx, source)
-		if unchanged || err != nil {
+	if !s.began {
+		if err := s.begin(ctx, source); err != nil {
 			return err
 		}
-		s.begun = true
+		if s.unchanged {
+			s.present(s.known)
+			return nil
+		}
+		s.began = true
 	}
 	resumed := s.listed.len() > 0
 	batch := make([]Message, 0, lookupBatch)
@@ -169,39 +176,17 @@ func (s *survey) messages(ctx context.Context, source Source) iter.Seq2[Message,
 	}
 }
 
-// begin learns where the mailbox stands, and how much of it has to be listed. Where nothing has moved since it was last
-// dealt with, nothing has to be: then all is counted and unchanged is true.
-func (s *survey) begin(ctx context.Context, source Source) (unchanged bool, err error) {
-	if statuser, ok := source.(Statuser); ok && s.Ledger != nil {
-		if s.before, err = statuser.Status(ctx, s.mbox.Path); err != nil {
-			return false, atEnd(s.Source, err)
+// begin learns where the mailbox stands, unless it has just been learnt.
+func (s *survey) begin(ctx context.Context, source Source) error {
+	if s.standing.at.IsZero() || time.Since(s.standing.at) > standingKeeps {
+		if err := s.stand(ctx, source); err != nil {
+			return err
 		}
 	}
-	if s.Ledger == nil {
-		return false, nil
+	if s.recounts {
+		return s.recount(ctx)
 	}
-	if s.known, err = s.Ledger.Count(ctx, s.mbox.Path); err != nil {
-		return false, err
-	}
-	seen, ok, err := s.Ledger.Seen(ctx, s.mbox.Path)
-	if err != nil || !ok || seen.UIDValidity != s.before.UIDValidity {
-		return false, err
-	}
-	if s.before.UIDNext != 0 && s.before.UIDNext < seen.UIDNext {
-		return false, s.recount(ctx)
-	}
-	filter := s.Options.Filter
-	if s.before.HighestModSeq == 0 || !filter.Since.IsZero() || !filter.Before.IsZero() || filter.MaxSize > 0 || seen.Messages != s.known {
-		return false, nil
-	}
-	if seen == s.before {
-		s.present(s.known)
-		return true, nil
-	}
-	if _, ok := source.(Changer); ok && seen.HighestModSeq != 0 {
-		s.changes = &seen
-	}
-	return false, nil
+	return nil
 }
 
 // present counts messages that nothing has to be done about, without naming them.

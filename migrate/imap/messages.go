@@ -29,6 +29,14 @@ func (s *Session) Messages(ctx context.Context, mbox migrate.Path) iter.Seq2[mig
 }
 
 func (s *Session) walk(ctx context.Context, mbox migrate.Path, yield func(migrate.Message, error) bool) error {
+	if rows, ok := s.foretoldRows(mbox); ok {
+		for _, m := range rows {
+			if !yield(m, nil) {
+				break
+			}
+		}
+		return nil
+	}
 	rows, err := s.openListed(ctx, mbox)
 	if err != nil {
 		return err
@@ -74,13 +82,9 @@ func (s *Session) walk(ctx context.Context, mbox migrate.Path, yield func(migrat
 // openListed opens a mailbox and lists its first stretch, in one round trip where it is known how many messages there
 // are at least: of a number that is too high some servers want to hear nothing. Else the rows are none.
 func (s *Session) openListed(ctx context.Context, mbox migrate.Path) ([]migrate.Message, error) {
-	p := newPage(1, 0)
-	var commands []string
-	if state := s.last; state.path == mbox && state.Messages > 0 {
-		p = newPage(1, uint32(min(state.Messages, stretchSize)))
-		commands = append(commands, fmt.Sprintf("FETCH 1:%d %s", len(p.rows), allItems))
-	}
-	if _, err := s.openWith(ctx, mbox, commands, func(resp *response) error { return p.read(s.in, resp) }); err != nil {
+	p := newPage(1, uint32(min(max(s.counts[mbox], 0), stretchSize)))
+	delete(s.counts, mbox)
+	if _, err := s.openWith(ctx, mbox, p.commands(), func(resp *response) error { return p.read(s.in, resp) }); err != nil {
 		return nil, err
 	}
 	if s.view.expunged > 0 || int64(s.view.exists) < int64(len(p.rows)) {
@@ -126,6 +130,14 @@ func newPage(from, count uint32) *page {
 		p.rows[i].Size = -1
 	}
 	return p
+}
+
+// commands asks for the rows, in the open mailbox.
+func (p *page) commands() []string {
+	if len(p.rows) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("FETCH %d:%d %s", p.from, int(p.from)+len(p.rows)-1, allItems)}
 }
 
 // read takes a FETCH response; what is told of other messages' flags meanwhile is passed by.

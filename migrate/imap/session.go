@@ -40,19 +40,18 @@ type Session struct {
 	shut  migrate.Path // a mailbox that could not be opened: its messages are appended unseen
 	batch batch
 
-	order    []migrate.Path  // of mailboxes, as they were listed in this session
-	told     map[string]told // by raw name: states that nobody has asked for yet
-	oddNames bool            // STATUS names mailboxes otherwise than LIST
-	last     struct {        // what Status gave last
-		path migrate.Path
-		migrate.Status
-	}
+	order    []migrate.Path         // of mailboxes, as they were listed in this session
+	told     map[string]told        // by raw name: states that nobody has asked for yet
+	oddNames bool                   // STATUS names mailboxes otherwise than LIST
+	counts   map[migrate.Path]int64 // of messages, as Status told; given up when listed
+	foretold map[migrate.Path]*question
 }
 
 func newSession(acct *Account, conn *wire.Conn, readOnly bool) *Session {
 	busy := &busyReader{conn: conn}
 	// Tags nobody can guess: an answer that was made up beforehand does not fit.
-	return &Session{acct: acct, conn: conn, busy: busy, in: newReader(busy), readOnly: readOnly, prefix: rand.Text()[:6]}
+	return &Session{acct: acct, conn: conn, busy: busy, in: newReader(busy), readOnly: readOnly, prefix: rand.Text()[:6],
+		counts: map[migrate.Path]int64{}}
 }
 
 // Close says LOGOUT (RFC 9051, section 6.1.3) if the connection is in order, and ends it: all that counts was answered
@@ -81,8 +80,8 @@ func (s *Session) newTag() string {
 	return fmt.Sprintf("%s%d", s.prefix, s.serial)
 }
 
-// nextTag is what newTag will give.
-func (s *Session) nextTag() string { return fmt.Sprintf("%s%d", s.prefix, s.serial+1) }
+// tagAfter is what newTag will give after so many calls.
+func (s *Session) tagAfter(calls int) string { return fmt.Sprintf("%s%d", s.prefix, s.serial+calls+1) }
 
 // send writes to the connection.
 func (s *Session) send(text string) error {
@@ -168,6 +167,11 @@ func (s *Session) simple(command string, data func(*response) error) (status, er
 }
 
 func (s *Session) all(commands []string, data func(*response) error) ([]status, error) {
+	return s.allHeard(commands, data, func() {})
+}
+
+// allHeard is all, with a function that is called whenever a command has its verdict.
+func (s *Session) allHeard(commands []string, data func(*response) error, heard func()) ([]status, error) {
 	tags := make([]string, len(commands))
 	var lines strings.Builder
 	for i, command := range commands {
@@ -191,6 +195,7 @@ func (s *Session) all(commands []string, data func(*response) error) ([]status, 
 			if err := s.learnVerdict(resp); err != nil {
 				return nil, err
 			}
+			heard()
 			continue
 		}
 		if err := s.note(resp); err != nil {

@@ -28,7 +28,7 @@ type told struct {
 func (s *Session) Status(ctx context.Context, mbox migrate.Path) (migrate.Status, error) {
 	state, err := s.state(ctx, mbox)
 	if err == nil {
-		s.last.path, s.last.Status = mbox, state
+		s.counts[mbox] = state.Messages
 	}
 	return state, err
 }

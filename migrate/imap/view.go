@@ -100,13 +100,18 @@ func (s *Session) open(ctx context.Context, path migrate.Path) error {
 }
 
 // openWith is open with commands about the mailbox behind it, all in one round trip. Where the mailbox does not open,
-// the server refuses them too; else their verdicts are given.
+// the server refuses them too; else their verdicts are given. What it tells before that is about another mailbox.
 func (s *Session) openWith(ctx context.Context, path migrate.Path, commands []string, data func(*response) error) ([]status, error) {
 	command, err := s.openCommand(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	verdicts, err := s.exchangeAll(ctx, append([]string{command}, commands...), data)
+	verdicts, err := s.exchangeAll(ctx, append([]string{command}, commands...), func(resp *response) error {
+		if data == nil || s.view == nil || s.view.opening != "" {
+			return nil
+		}
+		return data(resp)
+	})
 	if err != nil {
 		s.view = nil
 		return nil, at(path, err)
@@ -119,6 +124,19 @@ func (s *Session) openWith(ctx context.Context, path migrate.Path, commands []st
 
 // openCommand gives the command that opens path, to be sent next.
 func (s *Session) openCommand(ctx context.Context, path migrate.Path) (string, error) {
+	command, err := s.openLine(ctx, path)
+	if err != nil {
+		return "", err
+	}
+	if err := s.ready(ctx); err != nil {
+		return "", err
+	}
+	s.view = &view{path: path, readOnly: s.readOnly, opening: s.tagAfter(0)}
+	return command, nil
+}
+
+// openLine gives the text of the command that opens path.
+func (s *Session) openLine(ctx context.Context, path migrate.Path) (string, error) {
 	raw, err := s.rawOf(ctx, path)
 	if err != nil {
 		return "", err
@@ -127,9 +145,6 @@ func (s *Session) openCommand(ctx context.Context, path migrate.Path) (string, e
 	if err != nil {
 		return "", at(path, err)
 	}
-	if err := s.ready(ctx); err != nil {
-		return "", err
-	}
 	command := "SELECT " + name
 	if s.readOnly {
 		command = "EXAMINE " + name
@@ -137,7 +152,6 @@ func (s *Session) openCommand(ctx context.Context, path migrate.Path) (string, e
 	if s.has("CONDSTORE") {
 		command += " (CONDSTORE)"
 	}
-	s.view = &view{path: path, readOnly: s.readOnly, opening: s.nextTag()}
 	return command, nil
 }
 

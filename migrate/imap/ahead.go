@@ -1,0 +1,157 @@
+package imap
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"postcask/migrate"
+)
+
+// The bounds of what is listed ahead: it is held in memory.
+const (
+	aheadAtOnce   = 16     // mailboxes in one round trip
+	aheadMessages = 4000   // that they may be expected to tell of
+	aheadRows     = 10_000 // that they may tell of in fact
+)
+
+// A question is a mailbox that is listed ahead: all of it, or what has changed.
+type question struct {
+	mbox     migrate.Path
+	page     *page
+	changed  *changed
+	commands []string // the first opens the mailbox
+	view     *view
+	verdicts []status
+	at       time.Time
+}
+
+// ListAhead implements migrate.Foreseer: mailboxes that can be listed by one question each are opened and listed all in
+// one round trip. What the server tells is kept until it is asked for; what does not add up is asked for in its turn.
+func (s *Session) ListAhead(ctx context.Context, next []migrate.Listing) {
+	s.foretold = nil
+	if s.ready(ctx) != nil {
+		return
+	}
+	var asked []*question
+	var expected int64
+	for _, listing := range next {
+		q, messages := s.question(listing)
+		if q == nil {
+			continue
+		}
+		line, err := s.openLine(ctx, q.mbox)
+		if err != nil {
+			continue
+		}
+		if expected += messages; expected > aheadMessages || len(asked) == aheadAtOnce {
+			break
+		}
+		q.commands = slices.Insert(q.commands, 0, line)
+		asked = append(asked, q)
+	}
+	if len(asked) < 2 || s.askAll(ctx, asked) != nil {
+		return
+	}
+	s.foretold = make(map[migrate.Path]*question, len(asked))
+	for _, q := range asked {
+		s.foretold[q.mbox] = q
+	}
+}
+
+// question gives what lists a mailbox at once, and of how many messages it may tell; nil where nothing does.
+func (s *Session) question(l migrate.Listing) (*question, int64) {
+	q := &question{mbox: l.Mailbox}
+	switch {
+	case l.Since == nil && l.Now.Messages >= 0 && l.Now.Messages <= stretchSize:
+		q.page = newPage(1, uint32(l.Now.Messages))
+		q.commands = q.page.commands()
+		return q, l.Now.Messages
+	case l.Since != nil && s.tellsChanges(*l.Since) && l.Since.UIDNext <= changesWindow:
+		q.changed = newChanged(*l.Since)
+		q.commands = q.changed.commands()
+		return q, max(l.Now.Messages-l.Since.Messages, 0)
+	}
+	return nil, 0
+}
+
+// askAll asks questions in one flight. What the server says is about the mailbox that it has opened last, and it has to
+// answer for all commands about one before it opens the next (RFC 9051, section 5.5).
+func (s *Session) askAll(ctx context.Context, asked []*question) error {
+	defer s.conn.Watch(ctx)()
+	var commands []string
+	var owners []*question // of the commands
+	for _, q := range asked {
+		q.view = &view{path: q.mbox, readOnly: s.readOnly, opening: s.tagAfter(len(commands))}
+		for _, command := range q.commands {
+			commands, owners = append(commands, command), append(owners, q)
+		}
+	}
+	now, heard, rows := asked[0], 0, 0
+	s.view = now.view
+	verdicts, err := s.allHeard(commands, func(resp *response) error {
+		if resp.word != "FETCH" || s.view == nil || s.view.opening != "" {
+			return nil // what is told before the mailbox is open is about another
+		}
+		if rows++; rows > aheadRows {
+			return errWithoutEnd
+		}
+		if now.page != nil {
+			return now.page.read(s.in, resp)
+		}
+		return now.changed.read(s.in, resp)
+	}, func() {
+		if heard++; heard < len(owners) && owners[heard] != now {
+			now = owners[heard]
+			s.view = now.view
+		}
+	})
+	if err != nil {
+		s.view = nil
+		return err
+	}
+	for _, q := range asked {
+		q.verdicts, verdicts = verdicts[:len(q.commands)], verdicts[len(q.commands):]
+		q.at = time.Now()
+	}
+	return nil
+}
+
+// take gives what was learnt ahead about a mailbox, once and while it is fresh, or nil.
+func (s *Session) takeForetold(mbox migrate.Path) *question {
+	q := s.foretold[mbox]
+	delete(s.foretold, mbox)
+	if q == nil || time.Since(q.at) > stateKeeps || slices.ContainsFunc(q.verdicts, func(st status) bool { return !st.ok() }) {
+		return nil
+	}
+	return q
+}
+
+// foretoldRows gives all messages of a mailbox that was listed ahead. ok is false where it was not, or not all of them
+// were told of.
+func (s *Session) foretoldRows(mbox migrate.Path) (rows []migrate.Message, ok bool) {
+	q := s.takeForetold(mbox)
+	if q == nil || q.page == nil || q.view.expunged > 0 || int64(q.view.exists) != int64(len(q.page.rows)) {
+		return nil, false
+	}
+	for i := range q.page.rows {
+		if q.page.rows[i].Key.UID == 0 {
+			return nil, false
+		}
+		q.page.rows[i].Key.Validity = q.view.validity
+	}
+	return slices.CompactFunc(tidy(q.page.rows), func(a, b migrate.Message) bool { return a.Key == b.Key }), true
+}
+
+// foretoldChanges gives what has changed in a mailbox since then, as changed.all does. ok is false where that was not
+// learnt ahead, or more has to be asked.
+func (s *Session) foretoldChanges(mbox migrate.Path, since migrate.Status) (rows []migrate.Message, there []stretch, ok bool) {
+	q := s.takeForetold(mbox)
+	if q == nil || q.changed == nil || q.changed.since != since {
+		return nil, nil, false
+	}
+	rows, there, err := q.changed.all(q.view, q.verdicts[1:])
+	return rows, there, err == nil && there != nil
+}
+
+var _ migrate.Foreseer = (*Session)(nil)

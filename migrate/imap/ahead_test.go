@@ -1,0 +1,138 @@
+package imap
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"postcask/migrate"
+)
+
+// Two mailboxes are listed in one round trip. What the server tells of the second is used where it adds up, and asked for
+// anew where it does not.
+func TestMailboxesAreListedInOneRoundTrip(t *testing.T) {
+	row := func(number, uid int) string {
+		return fmt.Sprintf(`* %d FETCH (UID %d FLAGS (\Seen) INTERNALDATE "01-Jan-2020 00:00:00 +0000" RFC822.SIZE 7)`, number, uid)
+	}
+	opened := []string{"* 2 EXISTS", "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 6]", "T0 OK x"}
+	tests := []struct {
+		name   string
+		answer []string // about Work; T0 and T1 are the tags of EXAMINE and FETCH
+		anew   bool
+	}{
+		{name: "as it should be", answer: append(opened, row(1, 4), row(2, 5), "T1 OK x")},
+		{name: "in another order", answer: append(opened, row(2, 5), row(1, 4), "T1 OK x")},
+		{name: "flags of the mailbox before", answer: append([]string{"* 1 FETCH (UID 99 FLAGS ())", row(2, 77)},
+			append(opened, row(1, 4), row(2, 5), "T1 OK x")...)},
+		{name: "refused", answer: []string{"T0 NO no", "T1 BAD no mailbox is open"}, anew: true},
+		{name: "one more than said", answer: append([]string{"* 3 EXISTS"}, append(opened[1:3:3], "T0 OK x", row(1, 4), row(2, 5), "T1 OK x")...), anew: true},
+		{name: "one less than said", answer: append([]string{"* 1 EXISTS"}, append(opened[1:3:3], "T0 OK x", row(1, 4), "T1 OK x")...), anew: true},
+		{name: "one goes meanwhile", answer: append(opened, row(1, 4), "* 1 EXPUNGE", "T1 OK x"), anew: true},
+		{name: "one without a UID", answer: append(opened, row(1, 4), `* 2 FETCH (FLAGS ())`, "T1 OK x"), anew: true},
+		{name: "the list refused", answer: append(opened, row(1, 4), row(2, 5), "T1 NO not now"), anew: true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			cfg := serve(t, func(p *peer) {
+				p.greet("")
+				p.answer("LIST", `* LIST () "/" INBOX`, `* LIST () "/" Work`, "TAG OK x")
+				p.answer("LSUB", "TAG OK x")
+				var tags []string
+				for _, command := range []string{`EXAMINE "INBOX"`, "FETCH 1:1 " + allItems, `EXAMINE "Work"`, "FETCH 1:2 " + allItems} {
+					tag, _ := p.expect(command)
+					tags = append(tags, tag)
+				}
+				p.say("* 1 EXISTS", "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 2]", tags[0]+" OK x", row(1, 1), tags[1]+" OK x")
+				for _, line := range test.answer {
+					p.say(strings.NewReplacer("T0", tags[2], "T1", tags[3]).Replace(line))
+				}
+				if test.anew {
+					p.examine(`EXAMINE "Work"`, 2, "* OK [UIDVALIDITY 77]")
+					p.answer("FETCH 1:2", row(1, 4), row(2, 5), "TAG OK x")
+				}
+				p.bye()
+			})
+			s := open(t, cfg, true)
+			s.ListAhead(t.Context(), []migrate.Listing{
+				{Mailbox: "INBOX", Now: migrate.Status{Messages: 1}}, {Mailbox: "Work", Now: migrate.Status{Messages: 2}},
+			})
+			for mbox, want := range map[migrate.Path][]uint32{"INBOX": {1}, "Work": {4, 5}} {
+				var got []uint32
+				for m, err := range s.Messages(t.Context(), mbox) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got = append(got, m.Key.UID); m.Key.Validity != 77 || m.Size != 7 || !m.Flags.Has(`\Seen`) {
+						t.Errorf("%s: %+v", mbox, m)
+					}
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%s: %s", mbox, diff)
+				}
+			}
+		})
+	}
+}
+
+// What has changed in two mailboxes takes one round trip too, and one more where messages are gone from the second.
+func TestChangesOfMailboxesAreListedInOneRoundTrip(t *testing.T) {
+	row := func(uid int) string {
+		return fmt.Sprintf(`* %d FETCH (UID %d FLAGS () INTERNALDATE "01-Jan-2020 00:00:00 +0000" RFC822.SIZE 7)`, uid, uid)
+	}
+	since := migrate.Status{Messages: 2, UIDValidity: 77, UIDNext: 3, HighestModSeq: 5}
+	for _, exists := range []int{3, 2} { // of Work, in which there is one that is new
+		opened := func(n int) []string {
+			return []string{fmt.Sprintf("* %d EXISTS", n), "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 4]", "* OK [HIGHESTMODSEQ 6]"}
+		}
+		cfg := serve(t, func(p *peer) {
+			p.greet("CONDSTORE ESEARCH")
+			p.answer("LIST", `* LIST () "/" INBOX`, `* LIST () "/" Work`, "TAG OK x")
+			p.answer("LSUB", "TAG OK x")
+			var tags []string
+			for range 2 {
+				for _, command := range []string{"EXAMINE", "UID FETCH 1:2", "UID FETCH 3:*"} {
+					tag, _ := p.expect(command)
+					tags = append(tags, tag)
+				}
+			}
+			p.say(append(opened(2), tags[0]+" OK x", tags[2]+" OK x", row(1), tags[1]+" OK x")...)
+			p.say(append(append([]string{"* 2 FETCH (UID 2 FLAGS (x))"}, opened(exists)...), tags[3]+" OK x", tags[4]+" OK x", row(3), tags[5]+" OK x")...)
+			if exists == 2 {
+				p.answer("EXAMINE", append(opened(2), "TAG OK x")...)
+				p.answer("UID FETCH 1:2", "TAG OK x")
+				p.answer("UID FETCH 3:*", row(3), "TAG OK x")
+				p.answer("UID SEARCH", `* ESEARCH (TAG "TAG") UID ALL 1,3`, "TAG OK x")
+			}
+			p.bye()
+		})
+		s := open(t, cfg, true)
+		s.ListAhead(t.Context(), []migrate.Listing{{Mailbox: "INBOX", Since: &since}, {Mailbox: "Work", Since: &since}})
+		gone := []stretch{{4, 1<<32 - 1}}
+		if exists == 2 {
+			gone = []stretch{{2, 2}, {4, 1<<32 - 1}}
+		}
+		for _, test := range []struct {
+			mbox     migrate.Path
+			messages []uint32
+			gaps     []stretch
+		}{{"INBOX", []uint32{1}, []stretch{{3, 1<<32 - 1}}}, {"Work", []uint32{3}, gone}} {
+			var got []uint32
+			var free []stretch
+			for change, err := range s.Changes(t.Context(), test.mbox, since) {
+				switch {
+				case err != nil:
+					t.Fatal(err)
+				case change.First != 0:
+					free = append(free, stretch{change.First, change.Last})
+				default:
+					got = append(got, change.Message.Key.UID)
+				}
+			}
+			if diff := cmp.Diff(test.messages, got) + cmp.Diff(test.gaps, free, cmp.AllowUnexported(stretch{})); diff != "" {
+				t.Errorf("%d in Work, %s: %s", exists, test.mbox, diff)
+			}
+		}
+	}
+}
