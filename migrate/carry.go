@@ -12,22 +12,16 @@ import (
 func (l *lane) carry(ctx context.Context, w *work, messages []Message) (settled []Key, err error) {
 	var inHand []Message
 	var octets int64
-	var refused []refusal
 	full := l.groupBound()
 	_, intended := l.sink.(Numberer) // all of them, in one group: see portion
-	commit := func() error {
-		done, aside, err := l.commit(ctx, w, inHand)
-		settled, refused = append(settled, done...), append(refused, aside...)
-		inHand, octets = inHand[:0], 0
-		return err
-	}
+	safe := safekeeper{l: l, w: w, beside: l.Options.Lanes == 1 && !intended}
 	for f, err := range l.source.Fetch(ctx, w.mbox.Path, messages) {
 		if err == nil && concernsSession(f.Err) {
 			err = f.Err
 		}
 		if err == nil && f.Err != nil {
 			if err := l.unreadable(ctx, w, f.Message, f.Err); err != nil {
-				return settled, err
+				return safe.end(settled, err)
 			}
 			settled = append(settled, f.Message.Key)
 			continue
@@ -40,31 +34,32 @@ func (l *lane) carry(ctx context.Context, w *work, messages []Message) (settled 
 				if !full.reached(len(inHand), octets) && (intended || !l.limitReached()) {
 					continue
 				}
-				if err := commit(); err != nil {
-					return settled, err
+				if err := safe.keep(ctx, inHand); err != nil {
+					return safe.end(settled, err)
 				}
+				inHand, octets = make([]Message, 0, len(inHand)), 0
 				if l.limitReached() || l.isHalted() {
-					return settled, errHalted
+					return safe.end(settled, errHalted)
 				}
 				continue
 			}
 			if _, fromSource := errors.AsType[*sourceError](err); !fromSource {
-				return settled, atEnd(l.Destination, err)
+				return safe.end(settled, atEnd(l.Destination, err))
 			}
 		}
 		// The source is lost. What has come over is made safe all the same.
-		commitErr := commit() // what it refused is sent, and refused, once more
-		if commitErr != nil && !IsTemporary(commitErr) {
-			return settled, commitErr
+		keepErr := safe.finish(ctx, inHand) // what it refused is sent, and refused, once more
+		if keepErr != nil && !IsTemporary(keepErr) {
+			return safe.end(settled, keepErr)
 		}
-		l.answered = commitErr == nil
-		return settled, atEnd(l.Source, err)
+		l.answered = keepErr == nil
+		return safe.end(settled, atEnd(l.Source, err))
 	}
-	if err := commit(); err != nil {
-		return settled, err
+	if err := safe.finish(ctx, inHand); err != nil {
+		return safe.end(settled, err)
 	}
-	done, err := l.setAside(ctx, w, refused)
-	return append(settled, done...), err
+	done, err := l.setAside(ctx, w, safe.refused)
+	return safe.end(append(settled, done...), err)
 }
 
 // append gives one message to the sink and returns it with its identity and, where the source has none, its date.
@@ -90,11 +85,11 @@ func (l *lane) append(ctx context.Context, w *work, f Fetched) (Message, error) 
 }
 
 // commit makes appended messages safe, records them and counts them. It gives those that are to be set aside.
-func (l *lane) commit(ctx context.Context, w *work, inHand []Message) (settled []Key, refused []refusal, err error) {
+func (l *lane) commit(ctx context.Context, w *work, sink Sink, inHand []Message) (settled []Key, refused []refusal, err error) {
 	if len(inHand) == 0 {
 		return nil, nil, nil
 	}
-	stored, err := l.sink.Commit(ctx)
+	stored, err := sink.Commit(ctx)
 	if err == nil && len(stored) != len(inHand) {
 		err = Errorf(Failed, "%d of %d messages were answered for", len(stored), len(inHand))
 	}

@@ -59,12 +59,7 @@ func (r *run) startLane(ctx context.Context) {
 	r.lanes.Go(func() {
 		l := r.newLane()
 		defer l.close()
-		defer func() {
-			if value := recover(); value != nil {
-				r.panics.Do(func() { r.panicked = &Panic{Value: value, Stack: debug.Stack()} })
-				r.cancel(Errorf(Failed, "internal error: %v", value))
-			}
-		}()
+		defer r.rescue()
 		switch err := l.work(ctx); {
 		case errors.Is(err, errGaveUp):
 			r.gaveUp()
@@ -72,6 +67,14 @@ func (r *run) startLane(ctx context.Context) {
 			r.cancel(err)
 		}
 	})
+}
+
+// rescue, deferred by a goroutine, has a panic of it end the run.
+func (r *run) rescue() {
+	if value := recover(); value != nil {
+		r.panics.Do(func() { r.panicked = &Panic{Value: value, Stack: debug.Stack()} })
+		r.cancel(Errorf(Failed, "internal error: %v", value))
+	}
 }
 
 // work moves groups until there are no more. What is not begun when the run is halted is left for the next one.

@@ -13,6 +13,7 @@ type lane struct {
 	*run
 	source   Source
 	sink     Sink
+	spare    Sink          // see safekeeper
 	head     *bufio.Reader // to look for a date in
 	patience patience
 
@@ -52,10 +53,12 @@ func (l *lane) closeSource() {
 }
 
 func (l *lane) closeSink() {
-	if l.sink != nil {
-		l.sink.Close() // what counts was committed
-		l.sink = nil
+	for _, sink := range []Sink{l.sink, l.spare} {
+		if sink != nil {
+			sink.Close() // what counts was committed
+		}
 	}
+	l.sink, l.spare = nil, nil
 }
 
 func (l *lane) close() {

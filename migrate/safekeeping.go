@@ -1,0 +1,67 @@
+package migrate
+
+import (
+	"cmp"
+	"context"
+)
+
+// A safekeeper makes the groups of one carry safe, in their order. Where the lane is alone it does so beside it: the next
+// group is read, and given to a second sink, while the disk is busy with the one before.
+type safekeeper struct {
+	l       *lane
+	w       *work
+	beside  bool
+	done    chan struct{} // closed when the group in work is safe, or is not to be; nil for none
+	err     error         // of that group
+	settled []Key
+	refused []refusal
+}
+
+// keep makes a group safe that lies in the lane's sink. It is known after wait, or after the next keep, whether it is.
+func (k *safekeeper) keep(ctx context.Context, group []Message) error {
+	if !k.beside {
+		return k.finish(ctx, group)
+	}
+	if err := k.wait(); err != nil || len(group) == 0 {
+		return err
+	}
+	sink, done := k.l.sink, make(chan struct{})
+	k.done, k.err = done, Errorf(Failed, "internal error")
+	go func() {
+		defer close(done)
+		defer k.l.rescue()
+		k.err = k.commit(ctx, sink, group)
+	}()
+	k.l.sink, k.l.spare = k.l.spare, sink
+	return k.l.openSink(ctx)
+}
+
+// finish is keep for the last group: it waits until all is safe.
+func (k *safekeeper) finish(ctx context.Context, group []Message) error {
+	if err := k.wait(); err != nil {
+		return err
+	}
+	return k.commit(ctx, k.l.sink, group)
+}
+
+// wait waits for the group in work, if there is one.
+func (k *safekeeper) wait() error {
+	if k.done == nil {
+		return nil
+	}
+	<-k.done
+	k.done = nil
+	return k.err
+}
+
+// end gives what was settled, here and by the caller, once nothing is in work any more.
+func (k *safekeeper) end(settled []Key, err error) ([]Key, error) {
+	err = cmp.Or(err, k.wait())
+	return append(settled, k.settled...), err
+}
+
+func (k *safekeeper) commit(ctx context.Context, sink Sink, group []Message) error {
+	settled, refused, err := k.l.commit(ctx, k.w, sink, group)
+	k.settled, k.refused = append(k.settled, settled...), append(k.refused, refused...)
+	return err
+}
