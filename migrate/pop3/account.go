@@ -14,8 +14,9 @@ import (
 
 // An Account is a POP3 maildrop and the way to it. It may be used by several goroutines.
 type Account struct {
-	cfg     wire.Config
-	endless endless
+	cfg       wire.Config
+	endless   endless
+	farewells farewells
 }
 
 // New makes an Account. Nothing is contacted.
@@ -29,11 +30,12 @@ func (a *Account) Open(ctx context.Context) (*Session, error) {
 	if err := checkAuth(&cfg); err != nil {
 		return nil, err
 	}
+	a.farewells.wait(ctx)
 	w, err := wire.Dial(ctx, &cfg)
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{cfg: cfg, conn: newConn(w, cfg.Log != nil), endless: &a.endless}
+	s := &Session{cfg: cfg, conn: newConn(w, cfg.Log != nil), endless: &a.endless, farewells: &a.farewells}
 	s.cfg.Password = s.password
 	s.secret = a.cfg.Password
 	if err := s.begin(ctx); err != nil {

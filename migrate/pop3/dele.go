@@ -36,10 +36,12 @@ func (s *Session) Remove(ctx context.Context, mbox migrate.Path, doomed []migrat
 		return migrate.Removal{}, migrate.Errorf(migrate.Misuse, "a session that has listed messages does not delete any")
 	}
 	removed, asked, err := s.dele(ctx, mbox, doomed)
-	if err == nil && asked {
+	if err == nil && !asked {
+		s.Close()
+		return migrate.Removal{Removed: removed, Spent: true}, nil
+	}
+	if err == nil {
 		err = s.commit(ctx)
-	} else if err == nil {
-		err = s.Close()
 	}
 	s.closed = true
 	s.conn.Close() // without QUIT, where that was not said: then nothing is deleted

@@ -10,6 +10,7 @@
 //	lane      RETR and TOP with several commands under way; body takes the dots out
 //	fetch     the messages asked for
 //	dele      deleting, in sessions of its own
+//	farewell  the answer to QUIT, which only the next session waits for
 //
 // A message is named by its UIDL. Where the server has none, or one that RFC 1939, section 7, does not allow, or the
 // same for several messages, the name is made of the message's digest.

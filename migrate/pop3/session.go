@@ -4,16 +4,12 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	gopop3 "github.com/knadh/go-pop3"
 
 	"postcask/migrate"
 	"postcask/migrate/wire"
 )
-
-// quitLimit is how long Close waits for the answer to QUIT.
-const quitLimit = 10 * time.Second
 
 // A Session is one connection to a maildrop, logged in. It is a migrate.Source, a
 // migrate.Statuser and migrate.Flagless. The server locks
@@ -28,9 +24,10 @@ type Session struct {
 	capabilities map[string][]string
 	stamp        string // the greeting's, for APOP
 
-	drop    *maildrop // what was listed; nil before
-	cache   cache
-	endless *endless
+	drop      *maildrop // what was listed; nil before
+	cache     cache
+	endless   *endless
+	farewells *farewells
 
 	ahead   []string // commands that were sent before their turn, and are not answered
 	lane    *lane    // whose turn it is
@@ -72,21 +69,19 @@ func (s *Session) Status(ctx context.Context, mbox migrate.Path) (migrate.Status
 	return migrate.Status{Messages: int64(drop.count())}, nil
 }
 
-// Close says QUIT, which with nothing deleted changes nothing, and hangs up. When answers are still under way it hangs
-// up at once. It gives no error: there is nothing to lose.
+// Close says QUIT, which with nothing deleted changes nothing, and hangs up. The answer is left for the next Open to wait
+// for. When answers are still under way it hangs up at once. It gives no error: there is nothing to lose.
 func (s *Session) Close() error {
 	if s.closed {
 		return nil
 	}
-	if s.conn.Err() == nil && s.idle() {
-		ctx, cancel := context.WithTimeout(context.Background(), quitLimit)
-		stop := s.conn.Watch(ctx)
-		s.command("QUIT") // whatever the answer, the connection ends here
-		stop()
-		cancel()
-	}
 	s.closed = true
-	s.conn.Close()
+	if s.conn.Err() != nil || !s.idle() || s.say("QUIT") != nil {
+		s.conn.Close()
+		return nil
+	}
+	s.conn.CloseWrite()
+	s.farewells.add(s.conn)
 	return nil
 }
 

@@ -201,6 +201,14 @@ func (c *Conn) Close() error {
 	return c.socket.Close()
 }
 
+// CloseWrite tells the server that nothing more comes. What it still has to say can be read.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.socket.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 // LocalAddr and RemoteAddr are the socket's.
 func (c *Conn) LocalAddr() net.Addr  { return c.socket.LocalAddr() }
 func (c *Conn) RemoteAddr() net.Addr { return c.socket.RemoteAddr() }
