@@ -8,8 +8,28 @@ import (
 	"time"
 )
 
-// carry moves messages: those of a group are appended, committed together, recorded, and only then counted.
+// carry moves messages. Those that the sink has to get again are carried once more.
 func (l *lane) carry(ctx context.Context, w *work, messages []Message) (settled []Key, err error) {
+	first, err := l.carryOnce(ctx, w, messages)
+	if err != nil || len(first.again) == 0 {
+		return first.settled, err
+	}
+	second, err := l.carryOnce(ctx, w, first.again)
+	if err == nil && len(second.again) > 0 {
+		err = atEnd(l.Destination, ErrAgain)
+	}
+	return append(first.settled, second.settled...), err
+}
+
+// An outcome is what has become of messages that were given to a sink.
+type outcome struct {
+	settled []Key
+	refused []refusal // to be set aside
+	again   []Message // to be appended once more
+}
+
+// carryOnce appends messages; those of a group are committed together, recorded, and only then counted.
+func (l *lane) carryOnce(ctx context.Context, w *work, messages []Message) (outcome, error) {
 	var inHand []Message
 	var octets int64
 	full := l.groupBound()
@@ -21,9 +41,9 @@ func (l *lane) carry(ctx context.Context, w *work, messages []Message) (settled 
 		}
 		if err == nil && f.Err != nil {
 			if err := l.unreadable(ctx, w, f.Message, f.Err); err != nil {
-				return safe.end(settled, err)
+				return safe.end(err)
 			}
-			settled = append(settled, f.Message.Key)
+			safe.settle(f.Message.Key)
 			continue
 		}
 		if err == nil {
@@ -35,31 +55,32 @@ func (l *lane) carry(ctx context.Context, w *work, messages []Message) (settled 
 					continue
 				}
 				if err := safe.keep(ctx, inHand); err != nil {
-					return safe.end(settled, err)
+					return safe.end(err)
 				}
 				inHand, octets = make([]Message, 0, len(inHand)), 0
 				if l.limitReached() || l.isHalted() {
-					return safe.end(settled, errHalted)
+					return safe.end(errHalted)
 				}
 				continue
 			}
 			if _, fromSource := errors.AsType[*sourceError](err); !fromSource {
-				return safe.end(settled, atEnd(l.Destination, err))
+				return safe.end(atEnd(l.Destination, err))
 			}
 		}
 		// The source is lost. What has come over is made safe all the same.
 		keepErr := safe.finish(ctx, inHand) // what it refused is sent, and refused, once more
 		if keepErr != nil && !IsTemporary(keepErr) {
-			return safe.end(settled, keepErr)
+			return safe.end(keepErr)
 		}
 		l.answered = keepErr == nil
-		return safe.end(settled, atEnd(l.Source, err))
+		return safe.end(atEnd(l.Source, err))
 	}
 	if err := safe.finish(ctx, inHand); err != nil {
-		return safe.end(settled, err)
+		return safe.end(err)
 	}
 	done, err := l.setAside(ctx, w, safe.refused)
-	return safe.end(append(settled, done...), err)
+	safe.settle(done...)
+	return safe.end(err)
 }
 
 // append gives one message to the sink and returns it with its identity and, where the source has none, its date.
@@ -84,17 +105,17 @@ func (l *lane) append(ctx context.Context, w *work, f Fetched) (Message, error) 
 	return m, err
 }
 
-// commit makes appended messages safe, records them and counts them. It gives those that are to be set aside.
-func (l *lane) commit(ctx context.Context, w *work, sink Sink, inHand []Message) (settled []Key, refused []refusal, err error) {
+// commit makes appended messages safe, records them and counts them.
+func (l *lane) commit(ctx context.Context, w *work, sink Sink, inHand []Message) (o outcome, err error) {
 	if len(inHand) == 0 {
-		return nil, nil, nil
+		return o, nil
 	}
 	stored, err := sink.Commit(ctx)
 	if err == nil && len(stored) != len(inHand) {
 		err = Errorf(Failed, "%d of %d messages were answered for", len(stored), len(inHand))
 	}
 	if err != nil {
-		return nil, nil, atEnd(l.Destination, err)
+		return o, atEnd(l.Destination, err)
 	}
 	var entries []Entry
 	for i, m := range inHand {
@@ -103,34 +124,36 @@ func (l *lane) commit(ctx context.Context, w *work, sink Sink, inHand []Message)
 		}
 	}
 	if err := l.Ledger.Record(ctx, w.mbox.Path, entries); err != nil {
-		return nil, nil, err
+		return o, err
 	}
 	var fatal, temporary error
 	for i, m := range inHand {
 		switch m.Size = m.Identity.Size; {
 		case stored[i].Err == nil:
 			l.settle(w, Event{Message: m, Outcome: Copied, Dropped: stored[i].Dropped})
-			settled = append(settled, m.Key)
+			o.settled = append(o.settled, m.Key)
+		case errors.Is(stored[i].Err, ErrAgain):
+			o.again = append(o.again, inHand[i])
 		case IsTemporary(stored[i].Err):
 			temporary = stored[i].Err
 		case KindOf(stored[i].Err) == Refused, KindOf(stored[i].Err) == Limit:
 			fatal = stored[i].Err
 			w.fault.Store(true) // left for the next run, when there is room again
 		case l.Quarantine != nil:
-			refused = append(refused, refusal{inHand[i], stored[i].Err})
+			o.refused = append(o.refused, refusal{inHand[i], stored[i].Err})
 		default:
 			l.leave(w, m, l.Destination, stored[i].Err)
-			settled = append(settled, m.Key)
+			o.settled = append(o.settled, m.Key)
 		}
 	}
 	if KindOf(fatal) == Limit {
-		return settled, refused, &Error{Kind: Limit, End: string(l.Destination), Mailbox: w.dest, Err: fatal}
+		return o, &Error{Kind: Limit, End: string(l.Destination), Mailbox: w.dest, Err: fatal}
 	}
 	if fatal != nil {
-		return settled, refused, &Error{Kind: Refused, End: string(l.Destination), Mailbox: w.dest, Err: fatal,
+		return o, &Error{Kind: Refused, End: string(l.Destination), Mailbox: w.dest, Err: fatal,
 			Hint: "make room there and run the same command again, it goes on from here"}
 	}
-	return settled, refused, atEnd(l.Destination, temporary)
+	return o, atEnd(l.Destination, temporary)
 }
 
 // moved brings the progress up to date while octets flow.

@@ -13,8 +13,8 @@ type safekeeper struct {
 	beside  bool
 	done    chan struct{} // closed when the group in work is safe, or is not to be; nil for none
 	err     error         // of that group
-	settled []Key
-	refused []refusal
+	outcome               // of the groups before
+	others  []Key         // settled otherwise, while a group is in work
 }
 
 // keep makes a group safe that lies in the lane's sink. It is known after wait, or after the next keep, whether it is.
@@ -54,14 +54,18 @@ func (k *safekeeper) wait() error {
 	return k.err
 }
 
-// end gives what was settled, here and by the caller, once nothing is in work any more.
-func (k *safekeeper) end(settled []Key, err error) ([]Key, error) {
+// settle adds messages that are settled without the sink.
+func (k *safekeeper) settle(keys ...Key) { k.others = append(k.others, keys...) }
+
+// end gives what has become of all, once nothing is in work any more.
+func (k *safekeeper) end(err error) (outcome, error) {
 	err = cmp.Or(err, k.wait())
-	return append(settled, k.settled...), err
+	k.settled = append(k.settled, k.others...)
+	return k.outcome, err
 }
 
 func (k *safekeeper) commit(ctx context.Context, sink Sink, group []Message) error {
-	settled, refused, err := k.l.commit(ctx, k.w, sink, group)
-	k.settled, k.refused = append(k.settled, settled...), append(k.refused, refused...)
+	o, err := k.l.commit(ctx, k.w, sink, group)
+	k.settled, k.refused, k.again = append(k.settled, o.settled...), append(k.refused, o.refused...), append(k.again, o.again...)
 	return err
 }

@@ -24,8 +24,12 @@ type Sink interface {
 type Stored struct {
 	Key     Key      // its name in the Sink; zero where that cannot be told
 	Dropped []string // flags and keywords that could not be kept there
-	Err     error    // why it was refused
+	Err     error    // why it was refused, or ErrAgain
 }
+
+// ErrAgain says of an appended message that it was not stored and not judged either: what was sent together with it was
+// refused. It is to be appended again next; a Sink says so at most once in a row.
+var ErrAgain = Errorf(Unavailable, "refused together with others, and not sent again alone")
 
 // A Flagger is a Sink that can set the flags of messages it holds.
 type Flagger interface {

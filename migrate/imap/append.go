@@ -7,54 +7,33 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"postcask/migrate"
 )
 
-const (
-	multiOctets  = 1 << 20 // of the messages of one MULTIAPPEND, after which no more are added: twice that is held in memory
-	multiMembers = 100     // of it
-	singleOctets = 1 << 20 // of messages that are sent together where each is a command of its own
-	fullCrate    = multiOctets + smallBody
-)
-
 // A batch is what was appended since the last Commit.
 type batch struct {
-	stored []migrate.Stored
-	path   migrate.Path // of all that is on the way
-	before uint32       // UIDNEXT of the mailbox before the first of it was sent, 0 where not known
-	open   *crate       // being collected
-	flying []*crate     // sent, and kept until they are landed
-	ear    *ear         // there while something is flying
-	spare  [][]byte     // for crates to come
-	writer *bufio.Writer
-}
-
-// A crate is messages that are sent together, with the octets of the small ones: they may have to be sent again.
-type crate struct {
-	uploads []*upload
-	parcels []*parcel
-	octets  []byte
+	stored  []migrate.Stored
+	path    migrate.Path // of all that is on the way
+	before  uint32       // UIDNEXT of the mailbox before the first of it was sent, 0 where not known
+	parcels []*parcel    // sent, and without a verdict that was noted
+	open    *parcel      // the last of them while messages may join it
+	ear     *ear         // there while something is on the way
+	writer  *bufio.Writer
+	small   []byte // holds a small body
 }
 
 // An upload is one message on its way to the server.
 type upload struct {
-	place    int    // in batch.stored
-	name     string // of the mailbox, quoted
-	flags    []string
-	dropped  []string
-	date     string // quoted, or empty
-	size     int64
-	from, to int       // of its octets in the crate, or
-	octets   []byte    // those, once the crate is full, or
-	stream   io.Reader // where they come from
-	nul      bool      // a NUL is in it
-	alone    bool      // not in one command with others
-	again    bool      // it was sent before
-	missing  bool      // the server wants the mailbox to be made
-	touched  bool      // some of the stream was sent
-	free     bool      // goes without the server's consent
-	head     string    // what stands before the octets
+	place   int    // in batch.stored
+	name    string // of the mailbox, quoted
+	flags   []string
+	dropped []string
+	date    string // quoted, or empty
+	size    int64
+	body    io.Reader
+	nul     bool // a NUL is in it
 }
 
 // abandon gives up what is on the way. The connection is closed.
@@ -65,10 +44,11 @@ func (b *batch) abandon() {
 	*b = batch{}
 }
 
-// Append takes a message for mbox. Small ones are collected and sent in groups, by MULTIAPPEND (RFC 3502) where the
-// server has it, pipelined where it has LITERAL+ (RFC 7888); the server works on one group while the next is collected. A
-// large one is streamed at once. Internal date, with its zone, and flags go with the message; what the mailbox cannot
-// keep is told in Stored.Dropped. A body that ends early costs the session if the server has been promised its octets.
+// Append sends a message to mbox, streamed, and does not wait for the server's verdict: in one command with others by
+// MULTIAPPEND (RFC 3502) where the server has it, pipelined where it has LITERAL+ (RFC 7888). Internal date, with its zone,
+// and flags go with the message; what the mailbox cannot keep is told in Stored.Dropped. A message whose command was
+// refused for another's sake gets migrate.ErrAgain in Commit. A body that ends early costs the session if the server has been
+// promised its octets.
 func (s *Session) Append(ctx context.Context, mbox migrate.Path, m migrate.Message, body migrate.Body) error {
 	if s.readOnly {
 		return at(mbox, errReadOnly)
@@ -97,25 +77,14 @@ func (s *Session) Append(ctx context.Context, mbox migrate.Path, m migrate.Messa
 	}
 	u.place = len(b.stored)
 	b.stored = append(b.stored, migrate.Stored{Dropped: u.dropped})
-	if u.stream != nil {
-		if err = s.stream(ctx, u); err != nil {
-			b.stored = b.stored[:u.place]
-			s.conn.Fail(err) // what is known of the messages before it is lost
-		}
+	if err := s.ship(ctx, u); err != nil {
+		// Whether the connection failed or the source did: what the server was told to expect will not come, and what is
+		// known of the messages before it is lost.
+		b.stored = b.stored[:u.place]
+		s.conn.Fail(err)
 		return err
 	}
-	c := b.open
-	c.uploads = append(c.uploads, u)
-	enough := singleOctets
-	if s.has("MULTIAPPEND") {
-		enough = multiOctets
-	}
-	if len(c.octets) >= enough || len(c.uploads) >= multiMembers {
-		if err = s.launch(ctx); err != nil {
-			s.conn.Fail(err)
-		}
-	}
-	return err
+	return nil
 }
 
 // refuse notes that a message cannot be sent. Its body is read all the same: whoever listens in on it, to tell which
@@ -126,28 +95,6 @@ func (s *Session) refuse(why error, body io.Reader) error {
 	}
 	s.batch.stored = append(s.batch.stored, migrate.Stored{Err: why})
 	return nil
-}
-
-// stream sends a large message at once, behind those that were collected before it.
-func (s *Session) stream(ctx context.Context, u *upload) error {
-	if err := s.launch(ctx); err != nil {
-		return err
-	}
-	s.batch.open = &crate{uploads: []*upload{u}}
-	if err := s.launch(ctx); err != nil {
-		return err
-	}
-	if u.touched {
-		return nil
-	}
-	if err := s.land(ctx); err != nil { // refused before it was sent: it may be sent again while it can be read
-		return err
-	}
-	if u.touched {
-		return nil
-	}
-	_, err := io.Copy(io.Discard, u.stream) // see refuse
-	return err
 }
 
 // Commit sends what is waiting and tells what became of each message since the last Commit.
@@ -163,90 +110,38 @@ func (s *Session) Commit(ctx context.Context) ([]migrate.Stored, error) {
 	return stored, nil
 }
 
-// take reads a small body into the open crate, and spools a larger one whose length is not known. The held body has to be
-// dropped after use.
+// take reads a small body, so that a source that fails costs that message alone, and spools a larger one whose length is
+// not known. The held body has to be dropped after use.
 func (s *Session) take(u *upload, body migrate.Body) (*held, error) {
 	if body.Size > smallBody {
-		u.size, u.stream, u.alone = body.Size, &exact{body.Reader, body.Size}, true
+		u.size, u.body = body.Size, &exact{body.Reader, body.Size}
 		return nil, nil
+	}
+	limit := int(body.Size)
+	if limit < 0 {
+		limit = smallBody
 	}
 	b := &s.batch
-	if b.open == nil {
-		b.open = &crate{octets: b.spareOctets()}
-	}
-	c := b.open
-	u.from = len(c.octets)
-	limit := int64(smallBody)
-	if body.Size >= 0 {
-		limit = body.Size
-	}
-	err := c.read(io.LimitReader(body.Reader, limit+1), int(max(body.Size, 0)))
-	taken := c.octets[u.from:]
-	u.to, u.size, u.nul = len(c.octets), int64(len(taken)), bytes.IndexByte(taken, 0) >= 0
+	b.small = slices.Grow(b.small[:0], limit+1)
+	n, err := io.ReadFull(body.Reader, b.small[:limit+1])
+	taken := b.small[:n]
 	switch {
-	case err != nil:
-		err = fmt.Errorf("read the message: %w", err)
-	case body.Size >= 0 && u.size < body.Size:
-		err = fmt.Errorf("read the message: %w", io.ErrUnexpectedEOF)
-	case body.Size >= 0 && u.size > body.Size:
-		err = errTooMuch
-	case u.size <= limit:
-		return nil, nil
-	}
-	c.octets = c.octets[:u.from]
-	if err != nil {
-		return nil, err
-	}
-	h, err := spool(taken, body.Reader, -1)
-	if err != nil {
-		return nil, fmt.Errorf("read the message: %w", err)
-	}
-	u.size, u.stream, u.alone = h.size, h.file, true
-	return h, nil
-}
-
-// read appends all of r, of which some size octets are expected.
-func (c *crate) read(r io.Reader, size int) error {
-	c.makeRoom(size + 1)
-	for {
-		n, err := r.Read(c.octets[len(c.octets):cap(c.octets)])
-		c.octets = c.octets[:len(c.octets)+n]
-		switch {
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		case len(c.octets) == cap(c.octets):
-			c.makeRoom(bytes.MinRead)
+	case err == nil && body.Size >= 0:
+		return nil, errTooMuch
+	case err == nil:
+		h, err := spool(taken, body.Reader, -1)
+		if err != nil {
+			return nil, fmt.Errorf("read the message: %w", err)
 		}
+		u.size, u.body = h.size, h.file
+		return h, nil
+	case err != io.EOF && err != io.ErrUnexpectedEOF:
+		return nil, fmt.Errorf("read the message: %w", err)
+	case int64(n) < body.Size:
+		return nil, fmt.Errorf("read the message: %w", io.ErrUnexpectedEOF)
 	}
-}
-
-// makeRoom makes room for n octets. A crate that gets large is made as large as it may get, so that little memory is left
-// behind on the way.
-func (c *crate) makeRoom(n int) {
-	need := len(c.octets) + n
-	if need <= cap(c.octets) {
-		return
-	}
-	room := 16 << 10
-	for room < need {
-		room *= 4
-	}
-	if room > fullCrate/4 {
-		room = max(need, fullCrate+bytes.MinRead)
-	}
-	c.octets = append(make([]byte, 0, room), c.octets...)
-}
-
-// spareOctets gives memory of a crate that was landed.
-func (b *batch) spareOctets() []byte {
-	if n := len(b.spare); n > 0 {
-		octets := b.spare[n-1]
-		b.spare = b.spare[:n-1]
-		return octets[:0]
-	}
-	return nil
+	u.size, u.body, u.nul = int64(n), bytes.NewReader(taken), bytes.IndexByte(taken, 0) >= 0
+	return nil, nil
 }
 
 var errTooMuch = errors.New("read the message: there is more of it than was said")

@@ -60,6 +60,35 @@ func (p *peer) takeAppends(plus bool, decide func(mbox, body string) string) {
 	}
 }
 
+// deliver appends count messages and commits them, and once more those that have to come again.
+func deliver(t *testing.T, s *Session, mbox migrate.Path, count int, body func(i int) migrate.Body) []migrate.Stored {
+	t.Helper()
+	all := make([]migrate.Stored, count)
+	places := make([]int, count)
+	for i := range places {
+		places[i] = i
+	}
+	for round := 0; len(places) > 0; round++ {
+		for _, i := range places {
+			if err := s.Append(t.Context(), mbox, migrate.Message{}, body(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stored, err := s.Commit(t.Context())
+		if err != nil || len(stored) != len(places) || round > 1 {
+			t.Fatalf("round %d: %d of %d answered for, %v", round, len(stored), len(places), err)
+		}
+		var again []int
+		for n, i := range places {
+			if all[i] = stored[n]; errors.Is(stored[n].Err, migrate.ErrAgain) {
+				again = append(again, i)
+			}
+		}
+		places = again
+	}
+	return all
+}
+
 func TestAppendRefusalCostsOneMessage(t *testing.T) {
 	tests := []struct {
 		name, capabilities string
@@ -93,15 +122,7 @@ func TestAppendRefusalCostsOneMessage(t *testing.T) {
 				})
 			})
 			s := open(t, cfg, false)
-			for _, body := range []string{"one", "bad", "three"} {
-				if err := s.Append(t.Context(), "INBOX", migrate.Message{}, textBody(body)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			stored, err := s.Commit(t.Context())
-			if err != nil || len(stored) != 3 {
-				t.Fatal(stored, err)
-			}
+			stored := deliver(t, s, "INBOX", 3, func(i int) migrate.Body { return textBody([]string{"one", "bad", "three"}[i]) })
 			if stored[0].Err != nil || stored[2].Err != nil || stored[1].Err == nil || !strings.Contains(stored[1].Err.Error(), "[TOOBIG] too big") {
 				t.Errorf("got %v", stored)
 			}
@@ -303,14 +324,11 @@ func TestAppendTryCreate(t *testing.T) {
 		}
 	})
 	s := open(t, cfg, false)
-	if err := s.Append(t.Context(), "New", migrate.Message{}, textBody("abc")); err != nil {
-		t.Fatal(err)
-	}
-	stored, err := s.Commit(t.Context())
+	stored := deliver(t, s, "New", 1, func(int) migrate.Body { return textBody("abc") })
 	s.Close()
 	finished(cfg)
-	if err != nil || stored[0].Err != nil || stored[0].Key != (migrate.Key{Validity: 9, UID: 4}) || !made {
-		t.Error(stored, err, made)
+	if stored[0].Err != nil || stored[0].Key != (migrate.Key{Validity: 9, UID: 4}) || !made {
+		t.Error(stored, made)
 	}
 }
 

@@ -2,7 +2,6 @@ package imap
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 )
 
@@ -137,11 +136,11 @@ func (e *ear) consent(p *parcel) (goOn bool, err error) {
 	return true, nil
 }
 
-// answered waits for the verdicts on all of parcels.
-func (e *ear) answered(parcels []*parcel) error {
-	return e.wait(func() bool {
-		return !slices.ContainsFunc(parcels, func(p *parcel) bool { return p.verdict == nil })
-	})
+// judged tells whether the verdict on p is there.
+func (e *ear) judged(p *parcel) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return p.verdict != nil
 }
 
 // quiet waits for all verdicts.

@@ -2,12 +2,10 @@ package imap
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -19,8 +17,7 @@ const (
 	freelyPlus  = 4 << 20 // larger ones wait for the server's consent, even with LITERAL+: it could only hang up
 	freelyMinus = 4096    // what LITERAL- allows without consent (RFC 7888, section 5)
 
-	keptOctets   = 2 << 20 // of crates without a verdict
-	flyingCrates = 32      // without a verdict
+	companyLimit = 500 // messages of one MULTIAPPEND
 )
 
 // A parcel is one APPEND command.
@@ -31,32 +28,91 @@ type parcel struct {
 	kept    bool    // the verdict came before the octets: they stayed here
 }
 
-// pack makes commands of uploads: several in one where MULTIAPPEND allows and no consent is needed.
-func (s *Session) pack(uploads []*upload) []*parcel {
-	var parcels []*parcel
-	var open *parcel
-	for _, u := range uploads {
-		if !s.has("MULTIAPPEND") {
-			u.alone = true
-		}
-		u.free = s.unasked(u)
-		u.head = s.announce(u)
-		joins := !u.alone && u.free
-		if open == nil || !joins {
-			open = &parcel{tag: s.newTag()}
-			parcels = append(parcels, open)
-		}
-		open.uploads = append(open.uploads, u)
-		if !joins {
-			open = nil
+// ship writes a message: as one more of the command that is open, or in a command of its own.
+func (s *Session) ship(ctx context.Context, u *upload) error {
+	defer s.conn.Watch(ctx)()
+	b := &s.batch
+	if b.ear == nil {
+		b.ear, b.before = s.newEar(), s.uidNext(b.path)
+	}
+	if b.writer == nil {
+		b.writer = bufio.NewWriterSize(s.conn, 64<<10)
+	}
+	free := s.unasked(u)
+	joins := free && s.has("MULTIAPPEND") && s.alone == 0
+	s.alone = max(0, s.alone-1)
+	if p := b.open; p != nil && (!joins || len(p.uploads) >= s.company || b.ear.judged(p)) {
+		if err := s.seal(); err != nil {
+			return err
 		}
 	}
-	for _, p := range parcels {
-		for _, u := range p.uploads {
-			u.alone = len(p.uploads) == 1
+	p := b.open
+	if p == nil {
+		if !free {
+			// Its request to go on would follow at the heels of the verdict before it, two small packets that a
+			// server's TCP holds back from one another: asking later is faster.
+			if err := b.writer.Flush(); err != nil {
+				return s.broken(err)
+			}
+			if err := b.ear.quiet(); err != nil {
+				return err
+			}
+		}
+		p = &parcel{tag: s.newTag()}
+		b.parcels = append(b.parcels, p)
+		b.ear.expect(p)
+		s.conn.Trace("C", p.tag+" APPEND "+u.name)
+		fmt.Fprintf(b.writer, "%s APPEND %s", p.tag, u.name)
+	}
+	p.uploads = append(p.uploads, u)
+	b.writer.WriteString(s.announce(u, free))
+	if !free {
+		goOn, err := s.askToGoOn(p)
+		if err != nil {
+			return err
+		}
+		if !goOn {
+			p.kept = true
+			_, err := io.Copy(io.Discard, u.body) // see refuse
+			return err
 		}
 	}
-	return parcels
+	if err := s.pour(u); err != nil {
+		return err
+	}
+	if b.open = p; !joins {
+		return s.seal()
+	}
+	return nil
+}
+
+// askToGoOn waits for the server's consent to the octets of p's message. False means that it has refused: the command is
+// over, and its octets stay here.
+func (s *Session) askToGoOn(p *parcel) (bool, error) {
+	s.batch.ear.deafen()
+	if err := s.batch.writer.Flush(); err != nil {
+		return false, s.broken(err)
+	}
+	return s.batch.ear.consent(p)
+}
+
+// seal ends the command that is open. One that holds many messages is worth the server's attention at once.
+func (s *Session) seal() error {
+	b := &s.batch
+	p := b.open
+	if p == nil {
+		return nil
+	}
+	b.open = nil
+	b.writer.WriteString("\r\n")
+	if len(p.uploads) == 1 {
+		return nil
+	}
+	s.conn.Trace("C", fmt.Sprintf("%s with %d messages", p.tag, len(p.uploads)))
+	if err := b.writer.Flush(); err != nil {
+		return s.broken(err)
+	}
+	return nil
 }
 
 // unasked tells whether the message may be sent without the server's consent (RFC 7888).
@@ -69,7 +125,7 @@ func (s *Session) unasked(u *upload) bool {
 
 // announce writes what comes before a message's octets, from the flags on (RFC 9051, section 6.3.12). A message with
 // a NUL goes as a literal8 where the server has BINARY (RFC 3516, section 4.4).
-func (s *Session) announce(u *upload) string {
+func (s *Session) announce(u *upload, free bool) string {
 	var b strings.Builder
 	if len(u.flags) > 0 {
 		b.WriteString(" (" + strings.Join(u.flags, " ") + ")")
@@ -82,226 +138,53 @@ func (s *Session) announce(u *upload) string {
 		b.WriteByte('~')
 	}
 	plus := ""
-	if u.free {
+	if free {
 		plus = "+"
 	}
 	fmt.Fprintf(&b, "{%d%s}\r\n", u.size, plus)
 	return b.String()
 }
 
-// launch sends the crate that is open, and does not wait for its verdict: the server has something to do while the
-// next is collected. The error is that of the session, or of reading a body, which costs
-// the session too: its octets were promised.
-func (s *Session) launch(ctx context.Context) error {
-	b := &s.batch
-	c := b.open
-	if c == nil || len(c.uploads) == 0 {
-		return nil
-	}
-	defer s.conn.Watch(ctx)()
-	b.open = nil
-	if b.ear == nil {
-		b.ear, b.before = s.newEar(), s.uidNext(b.path)
-	}
-	if len(c.octets) < cap(c.octets)/4 { // of much memory that may be used otherwise
-		full := c.octets
-		c.octets = bytes.Clone(full)
-		b.reuse(&crate{octets: full})
-	}
-	for _, u := range c.uploads {
-		if u.stream == nil {
-			u.octets = c.octets[u.from:u.to]
-		}
-	}
-	b.flying = append(b.flying, c)
-	c.parcels = s.pack(c.uploads)
-	if err := s.load(c.parcels, b.ear); err != nil {
-		// Whether the connection failed or the source did: what the server was told to expect will not come.
-		s.conn.Fail(err)
-		return err
-	}
-	return s.makeRoom(ctx)
-}
-
-// makeRoom waits for verdicts until what is kept for a second try is within bounds, and gives up what has arrived whole.
-// Where that is not enough, since much was refused, all are landed.
-func (s *Session) makeRoom(ctx context.Context) error {
-	b := &s.batch
-	for i, c := range b.flying {
-		if b.kept() <= keptOctets && len(b.flying)-i <= flyingCrates {
-			return nil
-		}
-		if i+1 == len(b.flying) {
-			break
-		}
-		if err := b.ear.answered(c.parcels); err != nil {
-			return err
-		}
-		if !c.refused() {
-			b.reuse(c)
-		}
-	}
-	return s.land(ctx)
-}
-
-// kept tells how much memory the crates that are flying hold.
-func (b *batch) kept() (octets int) {
-	for _, c := range b.flying {
-		octets += cap(c.octets)
-	}
-	return octets
-}
-
-// refused tells whether one of the verdicts, all of which are there, is a refusal.
-func (c *crate) refused() bool {
-	return slices.ContainsFunc(c.parcels, func(p *parcel) bool { return !p.verdict.ok() })
-}
-
-// reuse keeps the memory of a crate that nobody needs any more, rather much than little: one crate is collected while
-// another flies.
-func (b *batch) reuse(c *crate) {
-	if c.octets != nil {
-		b.spare = append(b.spare, c.octets)
-		slices.SortFunc(b.spare, func(x, y []byte) int { return cap(x) - cap(y) })
-		b.spare = b.spare[max(0, len(b.spare)-2):]
-	}
-	c.octets = nil
-}
-
-// land sends what is waiting, hears every verdict and notes it. Messages of a command that was refused as a whole are
-// sent once more, each alone; where the mailbox was missing it is made first.
+// land ends what is on the way, hears every verdict and notes it.
 func (s *Session) land(ctx context.Context) error {
 	b := &s.batch
-	if b.ear == nil && (b.open == nil || len(b.open.uploads) == 0) {
+	if b.ear == nil {
 		return nil
 	}
 	if err := s.usable(ctx); err != nil {
 		return err // they go on waiting: with another context they may be sent yet
 	}
 	defer s.conn.Watch(ctx)()
-	if err := s.launch(ctx); err != nil || b.ear == nil {
+	err := s.seal()
+	if err == nil {
+		if err = b.writer.Flush(); err != nil {
+			err = s.broken(err)
+		}
+	}
+	if err != nil {
+		s.conn.Fail(err)
 		return err
 	}
-	landed, ear, before := b.flying, b.ear, b.before
-	b.flying, b.ear = nil, nil
+	landed, ear, before := b.parcels, b.ear, b.before
+	b.parcels, b.ear = nil, nil
 	step.Done("messages sent, no answer heard")
-	err := ear.finish()
+	err = ear.finish()
 	step.Done("answers heard")
 	if err != nil {
 		return err
 	}
-	var uploads, again []*upload
-	for _, c := range landed {
-		for _, p := range c.parcels {
-			s.judge(p)
+	for _, p := range landed {
+		if err := s.judge(ctx, p); err != nil {
+			return err
 		}
-		uploads = append(uploads, c.uploads...)
 	}
-	made := false
-	for _, u := range uploads {
-		refused := b.stored[u.place].Err
-		if refused == nil || migrate.IsTemporary(refused) || u.touched || u.again || !(u.missing || !u.alone) {
-			continue
-		}
-		if u.missing && !made {
-			made = true
-			s.acct.names.forget(b.path)
-			if err := s.Create(ctx, migrate.Mailbox{Path: b.path}); err != nil && !s.alive(err) {
-				return err
-			}
-		}
-		u.again, u.alone = true, true
-		again = append(again, u)
-	}
-	if err := s.sendAgain(ctx, again); err != nil {
-		return err
-	}
-	for _, c := range landed {
-		b.reuse(c)
-	}
-	return s.findKeys(ctx, uploads, before)
+	return s.findKeys(ctx, landed, before)
 }
 
-// sendAgain sends messages a second time and waits for the verdicts.
-func (s *Session) sendAgain(ctx context.Context, uploads []*upload) error {
-	if len(uploads) == 0 {
-		return nil
-	}
-	parcels := s.pack(uploads)
-	ear := s.newEar()
-	err := s.load(parcels, ear)
-	if err != nil {
-		s.conn.Fail(err)
-	}
-	step.Done("messages sent again, no answer heard")
-	if heard := ear.finish(); err == nil {
-		err = heard
-	}
-	if err != nil {
-		return err
-	}
-	for _, p := range parcels {
-		s.judge(p)
-	}
-	return nil
-}
-
-// load writes the commands.
-func (s *Session) load(parcels []*parcel, ear *ear) error {
-	if s.batch.writer == nil {
-		s.batch.writer = bufio.NewWriterSize(s.conn, 64<<10)
-	}
-	w := s.batch.writer
-	for _, p := range parcels {
-		if !p.uploads[0].free {
-			// Its request to go on would follow at the heels of the verdict before it, two small packets that a
-			// server's TCP holds back from one another: asking later is faster.
-			if err := w.Flush(); err != nil {
-				return s.broken(err)
-			}
-			if err := ear.quiet(); err != nil {
-				return err
-			}
-		}
-		ear.expect(p)
-		s.conn.Trace("C", fmt.Sprintf("%s APPEND %s, messages: %d", p.tag, p.uploads[0].name, len(p.uploads)))
-		fmt.Fprintf(w, "%s APPEND %s", p.tag, p.uploads[0].name)
-		for _, u := range p.uploads {
-			w.WriteString(u.head)
-			if !u.free {
-				ear.deafen()
-				if err := w.Flush(); err != nil {
-					return s.broken(err)
-				}
-				goOn, err := ear.consent(p)
-				if err != nil {
-					return err
-				}
-				if !goOn { // refused: the command is over, its octets stay here
-					p.kept = true
-					goto next
-				}
-			}
-			if u.stream == nil {
-				w.Write(u.octets)
-			} else if err := s.pour(w, u); err != nil {
-				return err
-			}
-		}
-		w.WriteString("\r\n")
-	next:
-	}
-	if err := w.Flush(); err != nil {
-		return s.broken(err)
-	}
-	return nil
-}
-
-// pour streams a large body.
-func (s *Session) pour(w *bufio.Writer, u *upload) error {
-	u.touched = true
-	source := &errorKeeper{r: u.stream}
-	n, err := io.Copy(w, source)
+// pour streams a body.
+func (s *Session) pour(u *upload) error {
+	source := &errorKeeper{r: u.body}
+	n, err := io.Copy(s.batch.writer, source)
 	switch {
 	case source.err != nil:
 		return source.err
@@ -329,27 +212,41 @@ func (k *errorKeeper) Read(p []byte) (int, error) {
 
 var errNotAsked = errors.New("append: the server says OK to a message whose octets it has not asked for")
 
-// judge turns a command's verdict into those of its messages.
-func (s *Session) judge(p *parcel) {
-	st := *p.verdict
-	if !st.ok() {
-		err := at(s.batch.path, st.refusal("append"))
-		for _, u := range p.uploads {
-			s.batch.stored[u.place].Err = err
-			u.missing = st.code == "TRYCREATE"
+// judge turns a command's verdict into those of its messages. The refusal of many is that of none of them: each has to
+// come again, alone. So has what found no mailbox, which is made first.
+func (s *Session) judge(ctx context.Context, p *parcel) error {
+	b, st := &s.batch, *p.verdict
+	err := st.refusal("append")
+	switch {
+	case st.ok() && p.kept:
+		err = errNotAsked
+	case st.ok():
+		if len(p.uploads) >= s.company {
+			s.company = min(2*s.company, companyLimit)
 		}
-		return
+		s.nameStored(p, st)
+		return nil
+	case st.code == "TRYCREATE" && s.remade != b.path:
+		s.remade = b.path
+		s.acct.names.forget(b.path)
+		if err := s.Create(ctx, migrate.Mailbox{Path: b.path}); err != nil && !s.alive(err) {
+			return err
+		}
+		err = migrate.ErrAgain
+	case len(p.uploads) > 1 && !migrate.IsTemporary(err):
+		s.company = max(len(p.uploads)/2, 1)
+		s.alone += len(p.uploads)
+		err = migrate.ErrAgain
 	}
 	for _, u := range p.uploads {
-		s.batch.stored[u.place].Err = nil
-		if p.kept {
-			s.batch.stored[u.place].Err = at(s.batch.path, errNotAsked)
-		}
+		b.stored[u.place].Err = at(b.path, err)
 	}
-	if p.kept {
-		return
-	}
-	if st.code != "APPENDUID" { // RFC 4315, section 3
+	return nil
+}
+
+// nameStored takes the UIDs that the messages of a command got from its verdict (RFC 4315, section 3).
+func (s *Session) nameStored(p *parcel, st status) {
+	if st.code != "APPENDUID" {
 		return
 	}
 	word, set, _ := strings.Cut(st.args, " ")

@@ -1,6 +1,8 @@
 package imap
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -21,7 +23,7 @@ func (p *peer) takeGroup() (tag string, bodies []string) {
 
 // While the server works on one group of messages, the next is on its way.
 func TestServerIsNotWaitedForBetweenGroups(t *testing.T) {
-	const size, count = 100 << 10, 30
+	const count = 2*companyLimit + 20
 	cfg := serve(t, func(p *peer) {
 		p.greet("LITERAL+ MULTIAPPEND UIDPLUS")
 		p.examine("SELECT", 0)
@@ -34,7 +36,7 @@ func TestServerIsNotWaitedForBetweenGroups(t *testing.T) {
 		tag1, first := p.takeGroup()
 		tag2, second := p.takeGroup() // before the first is answered
 		p.say(fmt.Sprintf("* %d EXISTS", len(first)), verdict(tag1, first))
-		if len(first)*size < multiOctets {
+		if len(first) != companyLimit {
 			t.Errorf("the first group is of %d messages", len(first))
 		}
 		tag3, third := p.takeGroup()
@@ -43,8 +45,7 @@ func TestServerIsNotWaitedForBetweenGroups(t *testing.T) {
 	})
 	s := open(t, cfg, false)
 	for i := range count {
-		body := strings.Repeat(string(rune('a'+i%26)), size)
-		if err := s.Append(t.Context(), "INBOX", migrate.Message{}, textBody(body)); err != nil {
+		if err := s.Append(t.Context(), "INBOX", migrate.Message{}, textBody(strings.Repeat("x", i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -59,6 +60,66 @@ func TestServerIsNotWaitedForBetweenGroups(t *testing.T) {
 	}
 	if next, err := s.Next(t.Context(), "INBOX"); next.UID != count+1 || err != nil {
 		t.Errorf("the next one: %v, %v", next, err)
+	}
+}
+
+// A large message goes in one command with small ones, and none of it waits in memory.
+func TestLargeMessageGoesWithSmallOnes(t *testing.T) {
+	const size = 3 << 20
+	cfg := serve(t, func(p *peer) {
+		p.greet("LITERAL+ MULTIAPPEND UIDPLUS")
+		p.examine("SELECT", 0)
+		tag, bodies := p.takeGroup()
+		if len(bodies) != 3 || bodies[0] != "before" || len(bodies[1]) != size || bodies[2] != "after" {
+			t.Errorf("a group of %d", len(bodies))
+		}
+		p.say(tag + " OK [APPENDUID 77 1:3] stored")
+		p.bye()
+	})
+	s := open(t, cfg, false)
+	for _, body := range []migrate.Body{textBody("before"), {Reader: &slow{size, 0}, Size: size}, textBody("after")} {
+		if err := s.Append(t.Context(), "INBOX", migrate.Message{}, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if held := cap(s.batch.small); held > smallBody+bytes.MinRead {
+		t.Errorf("%d octets are held", held)
+	}
+	stored, err := s.Commit(t.Context())
+	if err != nil || len(stored) != 3 || stored[1].Key.UID != 2 {
+		t.Fatal(stored, err)
+	}
+}
+
+// A command that was refused before its end gets no more messages.
+func TestGroupIsRefusedHalfWay(t *testing.T) {
+	cfg := serve(t, func(p *peer) {
+		p.greet("LITERAL+ MULTIAPPEND UIDPLUS")
+		p.examine("SELECT", 0)
+		tag, line := p.expect("APPEND ")
+		p.octets(literalSize(line))
+		p.say(tag + " NO [LIMIT] no more")
+		if rest := p.hear(); rest != "" {
+			t.Errorf("the command goes on with %q", rest)
+		}
+		tag, _ = p.takeGroup()
+		p.say(tag + " OK [APPENDUID 77 1] stored")
+		p.bye()
+	})
+	s := open(t, cfg, false)
+	if err := s.Append(t.Context(), "INBOX", migrate.Message{}, textBody("refused")); err != nil {
+		t.Fatal(err)
+	}
+	s.batch.writer.Flush()
+	if err := s.batch.ear.quiet(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(t.Context(), "INBOX", migrate.Message{}, textBody("taken")); err != nil {
+		t.Fatal(err)
+	}
+	stored, err := s.Commit(t.Context())
+	if err != nil || len(stored) != 2 || stored[0].Err == nil || errors.Is(stored[0].Err, migrate.ErrAgain) || stored[1].Err != nil {
+		t.Fatal(stored, err)
 	}
 }
 
@@ -97,26 +158,19 @@ func TestRefusedMessagesAmongManyGroups(t *testing.T) {
 	})
 	s := open(t, cfg, false)
 	isBad := func(i int) bool { return i%137 == 100 }
-	for i := range count {
+	bodies := make([]string, count)
+	for i := range bodies {
 		name := fmt.Sprintf("%d-", i)
 		if isBad(i) {
 			name = "bad"
 		}
 		size := 5000
 		if i%50 == 0 {
-			size = smallBody + 1 // goes alone
+			size = smallBody + 1
 		}
-		if err := s.Append(t.Context(), "INBOX", migrate.Message{}, textBody(name+strings.Repeat("x", size))); err != nil {
-			t.Fatal(err)
-		}
-		if kept := s.batch.kept(); kept > keptOctets+fullCrate+1<<16 {
-			t.Fatalf("%d octets are kept", kept)
-		}
+		bodies[i] = name + strings.Repeat("x", size)
 	}
-	stored, err := s.Commit(t.Context())
-	if err != nil || len(stored) != count {
-		t.Fatal(len(stored), err)
-	}
+	stored := deliver(t, s, "INBOX", count, func(i int) migrate.Body { return textBody(bodies[i]) })
 	s.Close()
 	finished(cfg)
 	for i, st := range stored {
@@ -127,7 +181,7 @@ func TestRefusedMessagesAmongManyGroups(t *testing.T) {
 			t.Errorf("message %d arrived %d times", i, got)
 		}
 	}
-	if largest > multiMembers {
+	if largest > companyLimit {
 		t.Errorf("a group of %d", largest)
 	}
 }
@@ -143,8 +197,8 @@ func TestConnectionIsLostBetweenGroups(t *testing.T) {
 	})
 	s := open(t, cfg, false)
 	var err error
-	for range 60 {
-		if err = s.Append(t.Context(), "INBOX", migrate.Message{}, textBody(strings.Repeat("x", 100<<10))); err != nil {
+	for range 2*companyLimit + 1 {
+		if err = s.Append(t.Context(), "INBOX", migrate.Message{}, textBody(strings.Repeat("x", 1<<10))); err != nil {
 			break
 		}
 	}

@@ -498,15 +498,9 @@ func TestDovecotOverQuota(t *testing.T) {
 	server.Users(t, "ada")
 	s := open(t, settings(t, server, "ada"), false)
 	sizes := []int{20 << 10, 300 << 10, 20 << 10, 50 << 10, 60 << 10, 5 << 20, 5 << 10}
-	for _, size := range sizes {
-		if err := s.Append(t.Context(), "INBOX", migrate.Message{}, migrate.Body{Reader: &noise{size: int64(size)}, Size: int64(size)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	stored, err := s.Commit(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	stored := deliver(t, s, "INBOX", len(sizes), func(i int) migrate.Body {
+		return migrate.Body{Reader: &noise{size: int64(sizes[i])}, Size: int64(sizes[i])}
+	})
 	var refused []bool
 	for _, st := range stored {
 		refused = append(refused, st.Err != nil)

@@ -40,6 +40,10 @@ type Session struct {
 	shut  migrate.Path // a mailbox that could not be opened: its messages are appended unseen
 	batch batch
 
+	company int          // messages of one APPEND at most: fewer the more of them were refused
+	alone   int          // so many that come next go alone
+	remade  migrate.Path // made again since APPEND found it missing
+
 	order    []migrate.Path         // of mailboxes, as they were listed in this session
 	told     map[string]told        // by raw name: states that nobody has asked for yet
 	oddNames bool                   // STATUS names mailboxes otherwise than LIST
@@ -51,7 +55,7 @@ func newSession(acct *Account, conn *wire.Conn, readOnly bool) *Session {
 	busy := &busyReader{conn: conn}
 	// Tags nobody can guess: an answer that was made up beforehand does not fit.
 	return &Session{acct: acct, conn: conn, busy: busy, in: newReader(busy), readOnly: readOnly, prefix: rand.Text()[:6],
-		counts: map[migrate.Path]int64{}}
+		company: companyLimit, counts: map[migrate.Path]int64{}}
 }
 
 // Close says LOGOUT (RFC 9051, section 6.1.3) if the connection is in order, and ends it: all that counts was answered

@@ -51,14 +51,16 @@ func (s *Session) Limit() int64 {
 
 // findKeys looks for the UIDs of messages that a server without UIDPLUS has stored: the new ones since UIDNEXT was
 // before, in order, if their sizes leave no doubt. Others keep a zero Key.
-func (s *Session) findKeys(ctx context.Context, uploads []*upload, before uint32) error {
+func (s *Session) findKeys(ctx context.Context, landed []*parcel, before uint32) error {
 	var nameless []*upload
 	stored := 0
-	for _, u := range uploads {
-		if st := s.batch.stored[u.place]; st.Err == nil {
-			stored++
-			if st.Key.IsZero() {
-				nameless = append(nameless, u)
+	for _, p := range landed {
+		for _, u := range p.uploads {
+			if st := s.batch.stored[u.place]; st.Err == nil {
+				stored++
+				if st.Key.IsZero() {
+					nameless = append(nameless, u)
+				}
 			}
 		}
 	}
