@@ -14,7 +14,10 @@ import (
 
 // A bar shows on a terminal how far a run is. Its measure is octets, since messages differ too much in size for an
 // estimate of the time that is left.
-type bar struct{ bar *progressbar.ProgressBar }
+type bar struct {
+	bar   *progressbar.ProgressBar
+	moved time.Time
+}
 
 // barPause is how long a drawn bar stays as it is.
 const barPause = 100 * time.Millisecond
@@ -34,6 +37,10 @@ func newBar(w io.Writer) *bar {
 // update moves the bar. The totals are what the source announced: when more has come the total follows, as the bar
 // takes a count past its end for an error.
 func (b *bar) update(p migrate.Progress) {
+	if time.Since(b.moved) < barPause {
+		return
+	}
+	b.moved = time.Now()
 	b.bar.ChangeMax64(max(p.OctetsTotal, p.Octets+1)) // one more, so that it never ends before the run does
 	b.bar.Describe(fmt.Sprintf("%s %s/%s", shorten(wire.Clean(string(p.Mailbox)), 30), humanize.Comma(p.Messages), humanize.Comma(p.MessagesTotal)))
 	b.bar.Set64(p.Octets)

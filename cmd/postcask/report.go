@@ -45,7 +45,7 @@ func (r *report) event(e migrate.Event) {
 	r.worked = true
 	if e.Type == migrate.EventProgress {
 		r.last = e.Progress
-		r.term.progress(placeOf(r.command, e.Progress), e.Progress)
+		r.term.progress(func() string { return placeOf(r.command, e.Progress) }, e.Progress)
 	}
 	if r.term.json {
 		r.eventJSON(e)

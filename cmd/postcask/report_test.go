@@ -155,7 +155,7 @@ func TestBar(t *testing.T) {
 		{Mailbox: "INBOX", Messages: 6, MessagesTotal: 5, Octets: 5000, OctetsTotal: 100},
 	} {
 		time.Sleep(barPause + 20*time.Millisecond)
-		term.progress("place", p)
+		term.progress(func() string { return "place" }, p)
 		term.warn("look")
 	}
 	term.showBar(nil)

@@ -32,7 +32,7 @@ type terminal struct {
 	mu sync.Mutex
 	// The bar is taken off while a line is printed.
 	bar *bar
-	at  string // what SIGUSR1 tells
+	at  func() string // what SIGUSR1 tells
 }
 
 // setup makes the terminal what the global flags say.
@@ -177,8 +177,8 @@ func (t *terminal) hasBar() bool {
 	return t.bar != nil
 }
 
-// progress moves the bar, if there is one, and remembers where the work is.
-func (t *terminal) progress(place string, p migrate.Progress) {
+// progress moves the bar, if there is one, and remembers where the work is: place says it, if somebody asks.
+func (t *terminal) progress(place func() string, p migrate.Progress) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.at = place
@@ -191,7 +191,7 @@ func (t *terminal) progress(place string, p migrate.Progress) {
 func (t *terminal) place(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.at = text
+	t.at = func() string { return text }
 }
 
 // tellPlace answers SIGUSR1.
@@ -199,10 +199,10 @@ func (t *terminal) tellPlace() {
 	t.mu.Lock()
 	at := t.at
 	t.mu.Unlock()
-	if at == "" {
-		at = "nothing has begun yet"
+	if at == nil {
+		at = func() string { return "nothing has begun yet" }
 	}
-	t.say("", at)
+	t.say("", at())
 }
 
 // hideBar takes the bar off the screen until its next step. The caller holds mu.
