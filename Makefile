@@ -81,19 +81,25 @@ demo: build ## show a backup and a restore between servers in memory
 
 .PHONY: bench
 bench: build servers ## measure postcask beside the limits and its peers, into docs/benchmarks.md; BENCH=full for all; BENCHDIR
-	go run ./migrate/testserver/bench -scale $(BENCH) $(if $(BENCHDIR),-dir $(BENCHDIR)) -o docs/benchmarks.md
-	@$(MAKE) --no-print-directory gobench
+	go build -o bin/bench ./migrate/testserver/bench
+	bin/bench -scale $(BENCH) $(if $(BENCHDIR),-dir $(BENCHDIR)) -o docs/benchmarks.md
 
 .PHONY: gobench
 gobench: ## the benchmarks of the code; the output is kept for compare. COUNT=6 for a fair comparison
 	@mkdir -p $(CACHE)/bench
-	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) -timeout 60m ./... | tee $(CACHE)/bench/$(VERSION).txt
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) -timeout 60m \
+		$$(git -c safe.directory='*' grep -l '^func Benchmark' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|') | tee $(CACHE)/bench/$(VERSION).txt
 	@echo "kept as $(CACHE)/bench/$(VERSION).txt"
 
 .PHONY: compare
-compare: $(BENCHSTAT) ## compare the benchmarks of two commits: OLD=… as git describe tells it, NEW=… (this one)
-	@ls -1 $(CACHE)/bench; test -n "$(OLD)" || { echo "OLD=one of these"; exit 1; }
-	$(BENCHSTAT) $(CACHE)/bench/$(OLD).txt $(CACHE)/bench/$(or $(NEW),$(VERSION)).txt
+compare: $(BENCHSTAT) ## compare the benchmarks of a commit with those of this one; OLD=… is run first unless it was before
+	@test -n "$(OLD)" || { echo "OLD=commit"; exit 1; }
+	@test -e $(CACHE)/bench/$(OLD).txt || { \
+		dir=$$(mktemp -d) && trap 'git -c safe.directory="*" worktree remove --force '$$dir EXIT && \
+		git -c safe.directory='*' worktree add --quiet --detach $$dir $(OLD) && \
+		$(MAKE) --no-print-directory -C $$dir -f $(CURDIR)/Makefile gobench VERSION=$(OLD); }
+	@test -e $(CACHE)/bench/$(VERSION).txt || $(MAKE) --no-print-directory gobench
+	$(BENCHSTAT) $(CACHE)/bench/$(OLD).txt $(CACHE)/bench/$(VERSION).txt
 
 $(BENCHSTAT):
 	GOBIN=$(@D) go install golang.org/x/perf/cmd/benchstat@$(BENCHSTAT_VERSION)

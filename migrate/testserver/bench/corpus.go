@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
@@ -51,7 +52,7 @@ func digestOf(octets []byte) digest {
 
 // plant makes messages first to last of the mail that seed stands for and puts them into a Maildir++ tree, all into INBOX
 // where flat, and into the manifest.
-func plant(root string, seed uint64, first, last int, flat bool, in *manifest) error {
+func plant(ctx context.Context, root string, seed uint64, first, last int, flat bool, in *manifest) error {
 	for _, folder := range folders {
 		if flat && folder.dir != "" {
 			continue
@@ -62,6 +63,9 @@ func plant(root string, seed uint64, first, last int, flat bool, in *manifest) e
 	}
 	press := newPress(seed, pressOctets)
 	for i := first; i <= last; i++ {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
 		dir := root
 		if n := r.IntN(100); !flat {

@@ -62,7 +62,7 @@ func (b *bench) jobs() []job {
 			goals: []goal{{phase: full, than: "mpop", most: 0.5}}},
 		{name: "POP3 to Maildir", account: smallPOP, pop: true, far: true, into: toDisk, phases: true,
 			tools: []*tool{limitOfRetr, postcaskPOP, mpop},
-			goals: []goal{{phase: full, most: 0.8, scale: "full"}, {phase: full, than: "mpop", most: 0.5}, {phase: noop, most: 0.42}}},
+			goals: []goal{{phase: full, most: 0.8, scale: "full"}, {phase: full, than: "mpop", most: 0.5}, {phase: noop, most: 0.42}, {phase: add, most: 0.8}}},
 		{name: "IMAP to IMAP", account: large, into: toServer, phases: true,
 			tools: []*tool{limitOfCopy, postcaskMigrate, interimap, mbsyncMigrate, imapsync},
 			goals: []goal{{phase: full, than: "limit", most: 1.2}, {phase: full, than: "interimap", most: 0.65}, {phase: full, than: "imapsync", most: 0.12}}},
@@ -182,7 +182,7 @@ func (b *bench) step(ctx context.Context, j *job, row *row, p phase, number int)
 		}
 	case add:
 		first := 1_000_000 + number*added
-		if err := plant(b.maildir(row.room.source), corpusSeed, first, first+added-1, j.pop, newManifest()); err != nil {
+		if err := plant(ctx, b.maildir(row.room.source), corpusSeed, first, first+added-1, j.pop, newManifest()); err != nil {
 			return err
 		}
 	}

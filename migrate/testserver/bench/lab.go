@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +47,7 @@ const (
 )
 
 // open starts the server and fills it.
-func (b *bench) open() (err error) {
+func (b *bench) open(ctx context.Context) (err error) {
 	if b.self, err = os.Executable(); err != nil {
 		return err
 	}
@@ -60,13 +61,13 @@ func (b *bench) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := b.fill(); err != nil {
+	if err := b.fill(ctx); err != nil {
 		return errors.Join(err, b.close())
 	}
 	return nil
 }
 
-func (b *bench) fill() (err error) {
+func (b *bench) fill(ctx context.Context) (err error) {
 	if b.imapFar, err = newDelayLine(b.server.IMAPAddr, roundTrip/2); err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func (b *bench) fill() (err error) {
 	}{{large, b.scale.large, false}, {small, b.scale.small, false}, {largePOP, b.scale.large / 2, true}, {smallPOP, b.scale.small / 2, true}} {
 		fmt.Fprintf(b.tell, "filling %s: %d messages\n", account.name, account.messages)
 		m := newManifest()
-		if err := plant(b.maildir(account.name), corpusSeed, 1, account.messages, account.flat, m); err != nil {
+		if err := plant(ctx, b.maildir(account.name), corpusSeed, 1, account.messages, account.flat, m); err != nil {
 			return err
 		}
 		b.manifests[account.name] = m

@@ -87,7 +87,7 @@ func run(ctx context.Context, size, binary, page, work, only string, rounds int)
 		return err
 	}
 	b := &bench{dir: dir, postcask: binary, scale: s, tell: os.Stderr}
-	if err := b.open(); err != nil {
+	if err := b.open(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()

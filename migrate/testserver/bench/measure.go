@@ -44,7 +44,7 @@ func (b *bench) time(ctx context.Context, cmd *exec.Cmd) (s sample, err error) {
 	if output, err := weighed.CombinedOutput(); ctx.Err() != nil {
 		return s, context.Cause(ctx)
 	} else if err != nil {
-		return s, fmt.Errorf("%w: %s", err, lastLines(string(output)))
+		return s, fmt.Errorf("%w: %s", err, strings.ReplaceAll(lastLines(string(output)), b.dir, "DIR")) // it comes into the page
 	}
 	octets, err := os.ReadFile(told)
 	if err != nil {

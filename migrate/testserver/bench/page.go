@@ -56,7 +56,8 @@ func (w *page) say(format string, args ...any) { fmt.Fprintf(w, format+"\n", arg
 
 // goals shows what postcask is meant to reach, and what it did.
 func (w *page) goals(size string, results []result) {
-	w.say("## Goals\n\n| work | | goal | measured |\n|---|---|---|---|")
+	w.say("## Goals\n\nEach against what the others came to in the same run.\n")
+	w.say("| work | | goal | measured | |\n|---|---|---|---|---|")
 	for _, r := range results {
 		for _, g := range r.job.goals {
 			if g.scale == "" || g.scale == size {
@@ -92,7 +93,7 @@ func (w *page) goal(r result, g goal) {
 
 func (w *page) verdict(r result, what, goal string, value, most float64, unit string) {
 	digits := map[bool]int{true: 0, false: 2}[unit == " MB"]
-	w.say("| %s | %s | %s | %.*f%s%s |", r.job.title(), what, goal, digits, value, unit, map[bool]string{true: ", missed"}[value > most])
+	w.say("| %s | %s | %s | %.*f%s | %s |", r.job.title(), what, goal, digits, value, unit, map[bool]string{true: "missed", false: "reached"}[value > most])
 }
 
 func (r result) find(name string) *row {
