@@ -1,9 +1,11 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime/debug"
+	"sync"
 )
 
 // A connection more has to be worth it: it costs some round trips, and the server something too.
@@ -22,7 +24,7 @@ func (g *group) cost() int64 {
 // control lane takes its share when the survey is done, or when there is no other.
 func (r *run) dispatch(ctx context.Context, g *group) error {
 	if r.onlyControl() {
-		return r.control.move(ctx, g)
+		return r.control.moveAlone(ctx, g)
 	}
 	if r.waiting.Add(g.cost()) >= worthALane {
 		r.startLane(ctx)
@@ -33,12 +35,16 @@ func (r *run) dispatch(ctx context.Context, g *group) error {
 	default:
 		r.startLane(ctx)
 	}
+	if r.opened.Load() == 0 { // rather than wait for connections
+		r.waiting.Add(-g.cost())
+		return r.control.moveAlone(ctx, g)
+	}
 	select {
 	case r.jobs <- g:
 		return nil
 	case <-r.alone:
 		r.waiting.Add(-g.cost())
-		return r.control.move(ctx, g)
+		return r.control.moveAlone(ctx, g)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -47,7 +53,8 @@ func (r *run) dispatch(ctx context.Context, g *group) error {
 // onlyControl tells that no other lane takes work.
 func (r *run) onlyControl() bool { return r.Options.Lanes == 1 || r.closing }
 
-// startLane opens one more lane unless there are as many as there may be; the control lane is one of them.
+// startLane opens one more lane unless there are as many as there may be; the control lane is one of them. It takes
+// no work before it has its connections: another may be ready sooner.
 func (r *run) startLane(ctx context.Context) {
 	if r.started+1 >= r.Options.Lanes || r.full.Load() {
 		return
@@ -60,6 +67,11 @@ func (r *run) startLane(ctx context.Context) {
 		l := r.newLane()
 		defer l.close()
 		defer r.rescue()
+		if !l.ready(ctx) {
+			r.gaveUp()
+			return
+		}
+		r.opened.Add(1)
 		switch err := l.work(ctx); {
 		case errors.Is(err, errGaveUp):
 			r.gaveUp()
@@ -77,18 +89,64 @@ func (r *run) rescue() {
 	}
 }
 
+// ready opens a lane's connections, as long as there is work or may be. Trouble shows again when there is work; false
+// means that the server has no place.
+func (l *lane) ready(ctx context.Context) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-l.workedOff:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	defer watching.Wait()
+	defer cancel()
+	sourceErr, sinkErr := l.openBoth(ctx)
+	err := cmp.Or(sourceErr, sinkErr)
+	return err == nil || ctx.Err() != nil || !errors.Is(l.orGiveUp(err), errGaveUp)
+}
+
 // work moves groups until there are no more. What is not begun when the run is halted is left for the next one.
 func (l *lane) work(ctx context.Context) error {
 	for g := range l.jobs {
-		l.waiting.Add(-g.cost())
-		if l.isHalted() || ctx.Err() != nil {
-			continue
-		}
-		if err := l.move(ctx, g); err != nil && !errors.Is(err, errHalted) { // halted, the others finish what they have in hand
-			return err
+		bundle := l.gather(g)
+		l.before = bundle
+		for i, g := range bundle {
+			if l.isHalted() || ctx.Err() != nil {
+				break
+			}
+			if err := l.move(ctx, g); err != nil && !errors.Is(err, errHalted) { // halted, the others finish what they have in hand
+				l.putBack(bundle[i+1:])
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// moveAlone moves a group that does not share its round trips with others.
+func (l *lane) moveAlone(ctx context.Context, g *group) error {
+	l.before = []*group{g}
+	return l.move(ctx, g)
+}
+
+// gather takes what else waits, as long as all together is not worth a lane: small groups share a round trip.
+func (l *lane) gather(g *group) (bundle []*group) {
+	for cost, open := int64(0), true; open; {
+		bundle = append(bundle, g)
+		l.waiting.Add(-g.cost())
+		if cost += g.cost(); cost >= worthALane {
+			break
+		}
+		select {
+		case g, open = <-l.jobs:
+		default:
+			open = false
+		}
+	}
+	return bundle
 }
 
 // gaveUp takes a lane off the number of those that work.
@@ -108,9 +166,14 @@ func (r *run) gaveUp() {
 // handBack leaves what remains of a group to the control lane.
 func (l *lane) handBack(g *group) {
 	g.open.Add(1)
+	l.putBack([]*group{g})
+}
+
+// putBack leaves groups to the control lane that nobody has begun with.
+func (l *lane) putBack(groups []*group) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.handedBack = append(l.handedBack, g)
+	l.handedBack = append(l.handedBack, groups...)
 }
 
 // rest moves what lanes that gave up have left: it is in no other's hands by now.
@@ -119,7 +182,7 @@ func (r *run) rest(ctx context.Context) error {
 		if r.isHalted() || ctx.Err() != nil {
 			return nil // what is not begun is left for the next run
 		}
-		if err := r.control.move(ctx, g); err != nil {
+		if err := r.control.moveAlone(ctx, g); err != nil {
 			return err
 		}
 	}

@@ -74,6 +74,9 @@ func (f *Filter) Mailbox(mbox Mailbox) bool {
 	return takes
 }
 
+// ofMessages tells whether some messages of a mailbox may take part and others not.
+func (f *Filter) ofMessages() bool { return !f.Since.IsZero() || !f.Before.IsZero() || f.MaxSize > 0 }
+
 // unmatched gives an error for each rule that takes in none of mailboxes: a name that was mistyped must not look like a
 // mailbox that has been dealt with.
 func (f *Filter) unmatched(end End, mailboxes []Mailbox) (errs []error) {

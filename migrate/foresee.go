@@ -28,20 +28,60 @@ func (r *run) mailboxes(ctx context.Context, selected []Mailbox) error {
 	return nil
 }
 
-// foresee tells the source which mailboxes will be listed. Whatever goes wrong shows when they are.
+// foresee tells the source which mailboxes will be listed, and opens lanes for what is likely to be found there.
+// Whatever goes wrong shows when they are listed.
 func (r *run) foresee(ctx context.Context, surveys []*survey) {
 	source, ok := r.control.source.(Foreseer)
 	if !ok || r.isHalted() || r.Ledger == nil {
 		return
 	}
 	var next []Listing
+	var likely int64
 	for _, s := range surveys {
 		if s.mbox.NoSelect || s.stand(ctx, r.control.source) != nil || s.unchanged {
 			continue
 		}
 		next = append(next, Listing{Mailbox: s.mbox.Path, Now: s.before, Since: s.changes})
+		if fresh := s.before.Messages - s.known; fresh > 0 {
+			likely += groupWorth + messageWorth*fresh
+		}
+	}
+	for ; likely >= worthALane && !r.onlyControl() && !r.Options.Filter.ofMessages(); likely -= worthALane {
+		r.startLane(ctx)
 	}
 	if len(next) > 1 {
 		source.ListAhead(ctx, next)
 	}
+}
+
+// foresee tells the source what will be fetched for the groups that the lane has before it, as far as it is certain that
+// all of it is wanted. Of what has to be tried again it is told nothing.
+func (l *lane) foresee(ctx context.Context) {
+	groups := l.before
+	l.before = nil
+	source, ok := l.source.(Foreseer)
+	if !ok || l.Options.DryRun {
+		return
+	}
+	for _, g := range groups {
+		if part := l.portion(g.messages); len(part) > 0 {
+			if !l.wantsAll(g.work, part) {
+				return
+			}
+			source.FetchAhead(ctx, g.mbox.Path, part)
+		}
+	}
+}
+
+// wantsAll tells whether all of messages will be fetched, since none of them can be at the destination already.
+func (l *lane) wantsAll(w *work, messages []Message) bool {
+	d := l.destination(w.dest)
+	d.mu.Lock()
+	known, empty := d.listed, !d.doubted && l.existed != nil && l.existed[d.path] == nil
+	wanted := d.shut == nil && (known || empty) && len(d.open) == 0
+	d.mu.Unlock()
+	return wanted && !slices.ContainsFunc(messages, func(m Message) bool {
+		_, suspect := l.suspected(w, m.Key)
+		return suspect || d.mayHold(m)
+	})
 }

@@ -16,6 +16,7 @@ type lane struct {
 	spare    Sink          // see safekeeper
 	head     *bufio.Reader // to look for a date in
 	patience patience
+	before   []*group // that the source has not been told of
 
 	answered   bool // all that was sent in the last try has been, though it failed
 	touched    bool // messages are being read or sent: what breaks a connection now may be one of them

@@ -24,6 +24,7 @@ func (l *lane) move(ctx context.Context, g *group) error {
 		if single {
 			part = left[:min(1, len(left))]
 		}
+		l.foresee(ctx)
 		var settled []Key
 		l.touched, l.answered = false, false
 		ok, err := d.prepare(ctx, l, g)

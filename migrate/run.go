@@ -68,7 +68,7 @@ var ErrStopped = errors.New("stopped before the end")
 func Run(ctx context.Context, job Job) (Summary, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	r := &run{Job: job, began: time.Now(), halted: make(chan struct{}), alone: make(chan struct{}), cancel: cancel,
+	r := &run{Job: job, began: time.Now(), halted: make(chan struct{}), alone: make(chan struct{}), workedOff: make(chan struct{}), cancel: cancel,
 		destinations: map[Path]*destination{}, sourceDoor: newDoor(), sinkDoor: newDoor()}
 	r.Options.Lanes = max(1, job.Options.Lanes)
 	if r.Options.Backoff == nil {
@@ -101,16 +101,18 @@ func (p *Panic) String() string { return fmt.Sprint(p.Value) }
 // run is the state of one Run.
 type run struct {
 	Job
-	began   time.Time
-	limiter *rate.Limiter     // nil without a limit
-	existed map[Path]*Mailbox // the destination's mailboxes when the run began; nil where it cannot tell
-	control *lane             // lists, then moves like the others
-	jobs    chan *group       // what the lanes take from
-	waiting atomic.Int64      // cost of what is in jobs
-	lanes   sync.WaitGroup    // the others
-	started int               // of them
-	passed  int               // mailboxes in a row that broke every connection
-	closing bool              // the other lanes have ended: what comes now is rare, and for the control lane alone
+	began     time.Time
+	limiter   *rate.Limiter     // nil without a limit
+	existed   map[Path]*Mailbox // the destination's mailboxes when the run began; nil where it cannot tell
+	control   *lane             // lists, then moves like the others
+	jobs      chan *group       // what the lanes take from
+	waiting   atomic.Int64      // cost of what is in jobs
+	lanes     sync.WaitGroup    // the others
+	started   int               // of them
+	opened    atomic.Int64      // of them: they take work
+	passed    int               // mailboxes in a row that broke every connection
+	workedOff chan struct{}     // closed: nothing waits for a lane any more
+	closing   bool              // the other lanes have ended: what comes now is rare, and for the control lane alone
 
 	sourceDoor, sinkDoor *door
 	done                 atomic.Int64  // steps of progress
@@ -186,6 +188,7 @@ func (r *run) all(ctx context.Context) error {
 			r.cancel(err)
 		}
 	}
+	close(r.workedOff)
 	r.lanes.Wait()
 	if r.panicked != nil {
 		panic(r.panicked) // where the caller can recover from it

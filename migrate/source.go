@@ -82,6 +82,9 @@ type Foreseer interface {
 	// ListAhead tells which mailboxes will be listed next. What it learns about them is as old as this call; trouble shows
 	// when they are listed.
 	ListAhead(ctx context.Context, next []Listing)
+	// FetchAhead tells that messages of mbox will be fetched next, behind what was told of before. To ask for anything
+	// else first costs what has been asked for ahead.
+	FetchAhead(ctx context.Context, mbox Path, messages []Message)
 }
 
 // A Listing is a mailbox to be listed: by Changes since a Status, or by Messages where that is nil.

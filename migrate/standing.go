@@ -38,12 +38,11 @@ func (s *survey) stand(ctx context.Context, source Source) (err error) {
 		return err
 	}
 	_, tells := source.(Changer)
-	filter := s.Options.Filter
 	switch {
 	case !ok || seen.UIDValidity != s.before.UIDValidity:
 	case s.before.UIDNext != 0 && s.before.UIDNext < seen.UIDNext:
 		now.recounts = true
-	case s.before.HighestModSeq == 0 || !filter.Since.IsZero() || !filter.Before.IsZero() || filter.MaxSize > 0 || seen.Messages != now.known:
+	case s.before.HighestModSeq == 0 || s.Options.Filter.ofMessages() || seen.Messages != now.known:
 	case seen == s.before:
 		now.unchanged = true
 	case tells && seen.HighestModSeq != 0:

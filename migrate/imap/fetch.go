@@ -73,35 +73,55 @@ func (s *Session) fetch(ctx context.Context, mbox migrate.Path, messages []migra
 // fetchSame fetches messages of one UIDVALIDITY. more is false when the caller has had enough.
 func (s *Session) fetchSame(ctx context.Context, mbox migrate.Path, messages []migrate.Message, item string,
 	yield func(migrate.Fetched, error) bool) (more bool, err error) {
-	if err := s.ready(ctx); err != nil {
+	run, err := s.adopt(ctx, mbox, messages, item)
+	if err != nil {
 		return false, err
 	}
-	newest := slices.MaxFunc(messages, func(a, b migrate.Message) int { return cmp.Compare(a.Key.UID, b.Key.UID) })
-	run := &fetchRun{s: s, validity: newest.Key.Validity, item: item, yield: yield, messages: messages,
-		byUID: make(map[uint32]int, len(messages)), done: make([]bool, len(messages)), uids: map[uint32]uint32{}}
-	if s.isOpen(mbox, newest.Key.UID) {
-		if err := run.check(); err != nil {
-			return false, at(mbox, err)
-		}
-	} else {
-		command, err := s.openCommand(ctx, mbox)
-		if err != nil {
+	if run == nil {
+		if err := s.ready(ctx); err != nil {
 			return false, err
 		}
-		run.queue = append(run.queue, &fetchCommand{line: command, opens: true})
+		if run, err = s.newFetch(ctx, mbox, messages, item, s.isOpen(mbox, newestOf(messages))); err != nil {
+			return false, err
+		}
 	}
-	run.plan()
+	run.yield = yield
 	defer s.conn.Watch(ctx)()
+	if err := run.begin(); err != nil {
+		return false, at(mbox, err)
+	}
 	if err := run.loop(); err != nil {
 		return false, at(mbox, err)
 	}
 	return !run.stopped, nil
 }
 
+func newestOf(messages []migrate.Message) uint32 {
+	return slices.MaxFunc(messages, func(a, b migrate.Message) int { return cmp.Compare(a.Key.UID, b.Key.UID) }).Key.UID
+}
+
+// newFetch plans to fetch messages of one UIDVALIDITY from a mailbox that is open, or from one that has to be opened.
+func (s *Session) newFetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message, item string, isOpen bool) (*fetchRun, error) {
+	r := &fetchRun{s: s, mbox: mbox, validity: messages[0].Key.Validity, item: item, messages: messages,
+		byUID: make(map[uint32]int, len(messages)), done: make([]bool, len(messages)), uids: map[uint32]uint32{}}
+	if !isOpen {
+		line, err := s.openLine(ctx, mbox)
+		if err != nil {
+			return nil, err
+		}
+		r.opensBy(line)
+	}
+	r.plan()
+	return r, nil
+}
+
 // A fetchRun is one Fetch under way.
 type fetchRun struct {
 	s        *Session
-	validity uint32 // of the messages
+	mbox     migrate.Path
+	opening  *fetchCommand // what opens the mailbox; nil where it is open
+	view     *view         // that it opens
+	validity uint32        // of the messages
 	item     string
 	yield    func(migrate.Fetched, error) bool
 	messages []migrate.Message
@@ -124,6 +144,21 @@ type fetchCommand struct {
 	single bool
 	shown  bool // single: the message was spoken of, though not given
 	unsure bool // single: a body came that could have been for it
+}
+
+// opensBy puts the command that opens the mailbox before the others.
+func (r *fetchRun) opensBy(line string) {
+	r.opening, r.view = &fetchCommand{line: line, opens: true}, &view{path: r.mbox, readOnly: r.s.readOnly}
+	r.queue = slices.Insert(r.queue, 0, r.opening)
+}
+
+// begin is called when what the server says comes to be about this run.
+func (r *fetchRun) begin() error {
+	if r.opening == nil {
+		return r.check()
+	}
+	r.s.view = r.view
+	return nil
 }
 
 // plan makes the groups, in the order of UIDs.
@@ -181,7 +216,7 @@ func (r *fetchRun) loop() (err error) {
 
 // check tells whether the open mailbox is the one that the messages were listed in.
 func (r *fetchRun) check() error {
-	if r.s.view.validity != r.validity {
+	if v := r.s.view; v == nil || v.validity != r.validity {
 		return errRenumbered
 	}
 	return nil
@@ -189,7 +224,27 @@ func (r *fetchRun) check() error {
 
 // sendSome keeps the server busy. The first commands go out with the one that opens the mailbox: if that is refused, so are they.
 func (r *fetchRun) sendSome() error {
+	if len(r.queue) > 0 && r.overtaken() {
+		if len(r.pending) > 0 {
+			return nil // what is on the way comes first
+		}
+		if err := r.comeBack(); err != nil {
+			return err
+		}
+	}
 	var lines strings.Builder
+	r.write(&lines)
+	if len(r.queue) == 0 {
+		r.s.writeAhead(&lines, r.octets)
+	}
+	if lines.Len() == 0 {
+		return nil
+	}
+	return r.s.send(lines.String())
+}
+
+// write adds to lines what may go out now.
+func (r *fetchRun) write(lines *strings.Builder) {
 	for len(r.queue) > 0 {
 		next := r.queue[0]
 		most := inFlight
@@ -203,15 +258,14 @@ func (r *fetchRun) sendSome() error {
 			break
 		}
 		next.tag = r.s.newTag()
+		if next == r.opening {
+			r.view.opening = next.tag
+		}
 		r.s.conn.Trace("C", next.tag+" "+next.line)
 		lines.WriteString(next.tag + " " + next.line + "\r\n")
 		r.octets += len(next.line)
 		r.queue, r.pending = r.queue[1:], append(r.pending, next)
 	}
-	if lines.Len() == 0 {
-		return nil
-	}
-	return r.s.send(lines.String())
 }
 
 // hear reads one response and acts on it.
@@ -221,7 +275,7 @@ func (r *fetchRun) hear() error {
 		return err
 	}
 	switch {
-	case resp.tag == "*" && resp.word == "FETCH":
+	case resp.tag == "*" && resp.word == "FETCH" && r.s.view != nil && r.s.view.opening == "":
 		return r.message(resp)
 	case resp.tag == "*" && (resp.word == "EXPUNGE" || resp.word == "VANISHED"):
 		clear(r.uids) // numbers have moved
@@ -305,19 +359,37 @@ func (r *fetchRun) give(f migrate.Fetched) {
 	}
 }
 
-// settle reads what a Fetch that was left early has yet to bring.
+// settle reads what a Fetch that was left early has yet to bring, and what was asked for ahead and is not wanted.
 func (s *Session) settle(ctx context.Context) error {
-	r := s.left
-	if r == nil {
+	if s.left == nil && len(s.coming) == 0 {
 		return nil
 	}
 	defer s.conn.Watch(ctx)()
+	if err := s.settleLeft(); err != nil {
+		return err
+	}
+	return s.settleAhead()
+}
+
+func (s *Session) settleLeft() error {
+	if s.left == nil {
+		return nil
+	}
+	err := s.left.drain()
+	if err == nil {
+		s.left = nil
+	}
+	return err
+}
+
+// drain reads what is on the way and gives it to nobody.
+func (r *fetchRun) drain() error {
+	r.stopped, r.queue, r.yield = true, nil, nil
 	for len(r.pending) > 0 {
 		if err := r.hear(); err != nil {
 			return err
 		}
 	}
-	s.left = nil
 	return nil
 }
 

@@ -35,10 +35,11 @@ type Session struct {
 	client *imapclient.Client
 	bridge *bridge
 
-	view  *view        // the selected mailbox, or nil
-	left  *fetchRun    // a Fetch that its caller has left before the end
-	shut  migrate.Path // a mailbox that could not be opened: its messages are appended unseen
-	batch batch
+	view   *view        // the selected mailbox, or nil
+	left   *fetchRun    // a Fetch that its caller has left before the end
+	coming []*fetchRun  // asked for ahead
+	shut   migrate.Path // a mailbox that could not be opened: its messages are appended unseen
+	batch  batch
 
 	company int          // messages of one APPEND at most: fewer the more of them were refused
 	alone   int          // so many that come next go alone
@@ -61,7 +62,7 @@ func newSession(acct *Account, conn *wire.Conn, readOnly bool) *Session {
 // Close says LOGOUT (RFC 9051, section 6.1.3) if the connection is in order, and ends it: all that counts was answered
 // before, so the server's farewell is not worth a round trip. What was appended and not committed is lost.
 func (s *Session) Close() error {
-	if s.conn.Err() == nil && s.left == nil && s.batch.ear == nil {
+	if s.conn.Err() == nil && s.left == nil && len(s.coming) == 0 && s.batch.ear == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), logoutPatience)
 		stop := s.conn.Watch(ctx)
 		tag := s.newTag()
