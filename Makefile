@@ -14,6 +14,7 @@ KILLS := 200
 CUTS := 20
 DISTURBED := 20000
 MESSAGES := 1000000
+SOAK := mbox maildir pop3 migrate
 SEED :=
 BENCH := medium
 BENCHDIR :=
@@ -47,8 +48,9 @@ torture: servers ## kill and cut each job, KILLS times on each of SERVERS and wi
 		go test -tags integration -count=1 -timeout 240m -v -run '^(TestTorture|TestAnswersToAppendAreLost.*|TestDisturbedAllTheWhile)$$' ./cmd/postcask
 
 .PHONY: soak
-soak: ## back up an account of a million small messages, beside one of 20,000; MESSAGES=… makes it another number, TMPDIR=… says where
-	POSTCASK_SOAK=$(MESSAGES) go test -tags 'integration soak' -count=1 -timeout 180m -v -run '^TestLongRun$$' ./cmd/postcask
+soak: ## move a million small messages, beside 20,000; SOAK="mbox maildir pop3 migrate" or one of them, MESSAGES=…, TMPDIR=… says where
+	POSTCASK_SOAK=$(MESSAGES) POSTCASK_SOAK_WAYS="$(SOAK)" \
+		go test -tags 'integration soak' -count=1 -timeout 180m -v -run '^TestLongRun$$' ./cmd/postcask
 
 .PHONY: servers
 servers: ## install the mail servers, unless they are there

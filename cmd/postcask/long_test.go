@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,21 +19,59 @@ import (
 // their number.
 const (
 	longBase   = 20_000
+	longNew    = 100 // of these, come in later
 	longGrowth = 1.2
 	longMemory = 48 << 20
 )
 
-// TestLongRun backs up an account of POSTCASK_SOAK small messages (make soak wants 1,000,000), twice with nothing new and
-// once with 100 new ones, beside one of 20,000, to both formats. The server makes its messages as they are asked for.
-// Time is that of the processor, which other work on the machine disturbs least. TMPDIR says where the mail goes.
+// longWays are the ways that mail is moved.
+var longWays = map[string]func(t *testing.T, source *testserver.Large, archive string) *longWay{
+	"mbox": func(_ *testing.T, source *testserver.Large, archive string) *longWay {
+		return longBackup(source, archive, "mbox")
+	},
+	"maildir": func(_ *testing.T, source *testserver.Large, archive string) *longWay {
+		return longBackup(source, archive, "maildir")
+	},
+	"pop3": func(_ *testing.T, source *testserver.Large, archive string) *longWay {
+		way := longBackup(source, archive, "mbox")
+		way.args[1] = "pop3://me@" + source.POP3Addr + "/?tls=none"
+		return way
+	},
+	"migrate": func(t *testing.T, source *testserver.Large, _ string) *longWay {
+		to := testserver.StartLarge(t, 0)
+		return &longWay{to: to, args: []string{"migrate", "imap://me@" + source.IMAPAddr + "/?tls=none", "imap://me@" + to.IMAPAddr + "/?tls=none"}}
+	},
+}
+
+// A longWay is one way to move mail: what postcask is told, and where mail goes.
+type longWay struct {
+	args    []string
+	archive string            // or
+	to      *testserver.Large // a server
+}
+
+func longBackup(source *testserver.Large, archive, format string) *longWay {
+	return &longWay{archive: archive, args: []string{"backup", "imap://me@" + source.IMAPAddr + "/?tls=none", archive, "--format", format}}
+}
+
+// TestLongRun moves an account of POSTCASK_SOAK small messages (make soak wants 1,000,000), twice with nothing new and
+// once with 100 new ones, beside one of 20,000, in the ways that POSTCASK_SOAK_WAYS names. The servers make their messages
+// as they are asked for, and keep none. Time is that of the processor, which other work on the machine disturbs least.
+// TMPDIR says where the mail goes.
 func TestLongRun(t *testing.T) {
 	bin, many := binary(t), number(t, "POSTCASK_SOAK", 100_000)
-	for _, format := range []string{"mbox", "maildir"} {
-		t.Run(format, func(t *testing.T) {
-			few := longJob(t, bin, format, longBase)
-			lot := longJob(t, bin, format, many)
-			if ratio := lot.perMessage() / few.perMessage(); ratio > longGrowth {
-				t.Errorf("a message among %d takes %.2f times what it takes among %d", many, ratio, longBase)
+	for _, name := range strings.Fields(os.Getenv("POSTCASK_SOAK_WAYS")) {
+		way := longWays[name]
+		if way == nil {
+			t.Fatalf("there is no way %q", name)
+		}
+		t.Run(name, func(t *testing.T) {
+			few := longJob(t, bin, name, longBase)
+			lot := longJob(t, bin, name, many)
+			ratio := lot.perMessage() / few.perMessage()
+			t.Logf("%-8s a message among %d takes %.2f times what it takes among %d", name, many, ratio, longBase)
+			if ratio > longGrowth {
+				t.Errorf("that is more than %.1f times", longGrowth)
 			}
 		})
 	}
@@ -46,22 +85,31 @@ type longAccount struct {
 
 func (s longAccount) perMessage() float64 { return s.full.cpu.Seconds() / float64(s.messages) }
 
-func longJob(t *testing.T, bin *program, format string, messages int) longAccount {
-	server, env := testserver.StartLarge(t, messages), state(t)
+func longJob(t *testing.T, bin *program, name string, messages int) longAccount {
+	source, env := testserver.StartLarge(t, messages-longNew), state(t)
 	dir := t.TempDir()
-	archive := filepath.Join(dir, "mail")
-	job := []string{"backup", "imap://me@" + server.IMAPAddr + "/?tls=none", archive, "--format", format, "--quiet"}
-	s := longAccount{messages: messages, full: runLong(t, bin, env, job)}
-	index := indexSize(t, archive)
-	t.Logf("%-8s %9d messages: %v; %.0f µs of CPU and %d octets of index a message", format, messages, s.full,
-		s.perMessage()*1e6, index/int64(messages))
-	for range 2 {
-		t.Logf("%-8s %9s nothing new: %v", format, "", runLong(t, bin, env, job))
+	way := longWays[name](t, source, filepath.Join(dir, "mail"))
+	quiet := append(way.args[:len(way.args):len(way.args)], "--quiet")
+	s := longAccount{messages: messages - longNew, full: runLong(t, bin, env, quiet)}
+	kept, in := "ledger", strings.TrimPrefix(env[len(env)-1], "XDG_CONFIG_HOME=")
+	if way.archive != "" {
+		kept, in = "index", filepath.Join(way.archive, ".postcask")
 	}
-	server.Grow(100)
-	t.Logf("%-8s %9s 100 new: %v", format, "", runLong(t, bin, env, job))
-	if found := bin.summary(t, env, job[:3]...); found.Messages != messages+100 || found.Present != messages+100 {
-		t.Errorf("the archive has %d of %d messages", found.Present, found.Messages)
+	index := octetsBelow(t, in)
+	t.Logf("%-8s %9d messages: %v; %.0f µs, of CPU %.0f µs, and %d octets of %s a message", name, s.messages, s.full,
+		s.full.wall.Seconds()/float64(s.messages)*1e6, s.perMessage()*1e6, index/int64(s.messages), kept)
+	for range 2 {
+		t.Logf("%-8s %9s nothing new: %v", name, "", runLong(t, bin, env, quiet))
+	}
+	source.Grow(longNew)
+	t.Logf("%-8s %9s %d new: %v", name, "", longNew, runLong(t, bin, env, quiet))
+	if found := bin.summary(t, env, way.args...); found.Messages != messages || found.Present != messages {
+		t.Errorf("the destination has %d of %d messages", found.Present, found.Messages)
+	}
+	if way.to != nil {
+		if taken, different := way.to.Taken(); taken != messages || different != messages {
+			t.Errorf("%d messages were appended, %d different ones, of %d", taken, different, messages)
+		}
 	}
 	if err := os.RemoveAll(dir); err != nil { // a million files are not kept until the end
 		t.Error(err)
@@ -103,19 +151,21 @@ func runLong(t *testing.T, bin *program, env environment, args []string) longRun
 	return r
 }
 
-// indexSize gives the octets of the index with all that belongs to it.
-func indexSize(t *testing.T, archive string) (octets int64) {
+// octetsBelow gives the octets of all files of a folder.
+func octetsBelow(t *testing.T, dir string) (octets int64) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(archive, ".postcask", "index.db*"))
-	if err != nil || len(files) == 0 {
-		t.Fatal("there is no index", err)
-	}
-	for _, name := range files {
-		info, err := os.Stat(name)
-		if err != nil {
-			t.Fatal(err)
+	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
 		}
-		octets += info.Size()
+		info, err := entry.Info()
+		if err == nil {
+			octets += info.Size()
+		}
+		return err
+	})
+	if err != nil || octets == 0 {
+		t.Fatalf("%s holds %d octets, %v", dir, octets, err)
 	}
 	return octets
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,13 +15,17 @@ import (
 
 // A Large is an account of as many messages as one likes, in INBOX: each is made as it is asked for, and the same each
 // time, so that the server takes no memory for them. It speaks plain IMAP (RFC 3501, CONDSTORE of RFC 7162, LIST-STATUS
-// of RFC 5819) and lets everybody in. It is for volume: a command that it does not know is BAD, and nothing changes here
-// but by Grow.
+// of RFC 5819, MULTIAPPEND of RFC 3502, UIDPLUS of RFC 4315) and POP3, and lets everybody in. One that begins empty takes
+// messages of another. It is for volume: a command that it does not know is BAD, and nothing changes here but by Grow and
+// APPEND.
 type Large struct {
-	IMAPAddr string // "127.0.0.1:port"
+	IMAPAddr, POP3Addr string // "127.0.0.1:port"
 
 	hub   hub
 	count atomic.Int64
+
+	mu    sync.Mutex
+	taken []uint32 // what was appended
 }
 
 // StartLarge runs a Large with so many messages until the test ends.
@@ -28,14 +33,19 @@ func StartLarge(tb testing.TB, messages int) *Large {
 	tb.Helper()
 	l := &Large{}
 	l.count.Store(int64(messages))
+	tb.Cleanup(func() { l.hub.stop() })
+	l.IMAPAddr = l.listen(tb, func(conn net.Conn) { (&largeSession{large: l, conn: conn}).serve() })
+	l.POP3Addr = l.listen(tb, l.maildrop)
+	return l
+}
+
+func (l *Large) listen(tb testing.TB, handle func(net.Conn)) (addr string) {
 	ln, err := l.hub.listen(nil, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	l.IMAPAddr = ln.Addr().String()
-	l.hub.serve(ln, func(conn net.Conn) { (&largeSession{large: l, conn: conn}).serve() })
-	tb.Cleanup(func() { l.hub.stop() })
-	return l
+	l.hub.serve(ln, handle)
+	return ln.Addr().String()
 }
 
 // Grow delivers more messages. A mailbox that is open shows them when it is opened again.
@@ -47,11 +57,29 @@ var largeStart = time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
 // AppendMessage appends the octets of the nth message, from 1: 0.5 to 2.5 KB with a header as mail has it.
 func (l *Large) AppendMessage(octets []byte, n int) []byte {
 	octets = appendLargeHeader(octets, n)
-	const line = "The quick brown fox jumps over the lazy dog, and then it does so once more.\r\n"
 	for range 1 + n*7919%26 {
-		octets = append(octets, line...)
+		octets = append(octets, largeLine...)
 	}
 	return octets
+}
+
+const largeLine = "The quick brown fox jumps over the lazy dog, and then it does so once more.\r\n"
+
+// largeSize tells the octets of the nth message.
+func largeSize(n int) int {
+	return len(appendLargeHeader(make([]byte, 0, 1024), n)) + (1+n*7919%26)*len(largeLine)
+}
+
+// largeFlags and largeDate tell flags and internal date of the nth message, as IMAP has them.
+func largeFlags(n int) string {
+	if n%3 > 0 {
+		return "\\Seen"
+	}
+	return ""
+}
+
+func largeDate(n int) string {
+	return largeStart.Add(time.Duration(n) * time.Minute).Format(`"_2-Jan-2006 15:04:05 -0700"`)
 }
 
 func appendLargeHeader(octets []byte, n int) []byte {
@@ -73,9 +101,10 @@ type largeSession struct {
 	w      *bufio.Writer
 	count  int // of the mailbox, as it was when it was opened
 	octets []byte
+	own    []byte
 }
 
-const largeCapabilities = "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ NAMESPACE CONDSTORE ENABLE UNSELECT LIST-EXTENDED LIST-STATUS"
+const largeCapabilities = "IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ NAMESPACE CONDSTORE ENABLE UNSELECT LIST-EXTENDED LIST-STATUS MULTIAPPEND UIDPLUS"
 
 func (s *largeSession) serve() {
 	s.r, s.w = bufio.NewReader(s.conn), bufio.NewWriterSize(s.conn, 64<<10)
@@ -134,7 +163,12 @@ func (s *largeSession) command(verb, args string) string {
 		s.count = int(s.large.count.Load())
 		fmt.Fprintf(s.w, "* FLAGS (\\Seen \\Flagged)\r\n* %d EXISTS\r\n* OK [UIDVALIDITY 1] \r\n* OK [UIDNEXT %d] \r\n* OK [HIGHESTMODSEQ %d] \r\n",
 			s.count, s.count+1, s.count+1)
+		if verb == "SELECT" {
+			return "OK [READ-WRITE] open"
+		}
 		return "OK [READ-ONLY] open"
+	case "APPEND":
+		return s.take(args)
 	case "FETCH":
 		return s.fetch(upper)
 	case "LOGOUT":
@@ -182,21 +216,18 @@ func (s *largeSession) number(text string) int {
 	return n
 }
 
-// message answers for one message: with the items that are asked for, the body last.
-func (s *largeSession) message(n int, items string, modseq bool) error {
-	fmt.Fprintf(s.w, "* %d FETCH (UID %d", n, n)
+// message answers for the message at a place: with the items that are asked for, the body last.
+func (s *largeSession) message(place int, items string, modseq bool) error {
+	n := s.large.made(place)
+	fmt.Fprintf(s.w, "* %d FETCH (UID %d", place, place)
 	if strings.Contains(items, "FLAGS") {
-		flags := ""
-		if n%3 > 0 {
-			flags = "\\Seen"
-		}
-		fmt.Fprintf(s.w, " FLAGS (%s)", flags)
+		fmt.Fprintf(s.w, " FLAGS (%s)", largeFlags(n))
 	}
 	if modseq || strings.Contains(items, "MODSEQ") {
-		fmt.Fprintf(s.w, " MODSEQ (%d)", n+1)
+		fmt.Fprintf(s.w, " MODSEQ (%d)", place+1)
 	}
 	if strings.Contains(items, "INTERNALDATE") {
-		s.w.WriteString(largeStart.Add(time.Duration(n) * time.Minute).Format(` INTERNALDATE "02-Jan-2006 15:04:05 -0700"`))
+		fmt.Fprintf(s.w, " INTERNALDATE %s", largeDate(n))
 	}
 	s.octets = s.large.AppendMessage(s.octets[:0], n)
 	if strings.Contains(items, "RFC822.SIZE") {

@@ -184,6 +184,7 @@ func findPeers() map[string]string {
 		version := "of unknown version"
 		if out, err := exec.Command(name, flag).CombinedOutput(); err == nil {
 			version, _, _ = strings.Cut(strings.TrimSpace(string(out)), "\n")
+			version = strings.TrimPrefix(version, "/usr/bin/") // by which interimap calls itself
 		}
 		found[name] = version
 	}
