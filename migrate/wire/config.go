@@ -37,6 +37,8 @@ type Config struct {
 	Authzid  string // act as this user (RFC 4616); empty for User itself
 	Password func(ctx context.Context) (string, error)
 
+	Link *Link // measured by the connections, which share it; nil where nothing shall ever be compressed
+
 	Log *slog.Logger // gets the trace at level Debug; may be nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"postcask/migrate"
@@ -23,7 +24,8 @@ import (
 type Conn struct {
 	cfg    *Config
 	socket *clocked
-	top    net.Conn // the socket, or TLS over it
+	top    io.ReadWriter // the socket, or TLS over it, or compression over either
+	secure bool          // there is TLS
 
 	few   int           // octets that came since sluggish began to count
 	slow  time.Duration // how long Read has waited for them
@@ -46,11 +48,17 @@ const (
 func Dial(ctx context.Context, cfg *Config) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.timeout())
 	defer cancel()
-	tcp, err := new(net.Dialer).DialContext(ctx, "tcp", cfg.Address())
+	var connecting atomic.Int64 // since start, when the address was known
+	dialer := net.Dialer{Control: func(string, string, syscall.RawConn) error {
+		connecting.Store(int64(time.Since(start)))
+		return nil
+	}}
+	tcp, err := dialer.DialContext(ctx, "tcp", cfg.Address())
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	socket := &clocked{Conn: tcp, timeout: cfg.timeout()}
+	cfg.Link.Answered(time.Since(start) - time.Duration(connecting.Load()))
+	socket := &clocked{Conn: tcp, timeout: cfg.timeout(), link: cfg.Link}
 	socket.setBusy(true)
 	c := &Conn{cfg: cfg, socket: socket, top: socket}
 	if cfg.TLS == Implicit {
@@ -82,7 +90,7 @@ func (c *Conn) StartTLS(ctx context.Context) error {
 	if err == nil {
 		secure := tls.Client(c.socket, config)
 		if err = secure.HandshakeContext(ctx); err == nil {
-			c.top = secure
+			c.top, c.secure = secure, true
 			return nil
 		}
 	}
@@ -100,7 +108,7 @@ func (c *Conn) StartTLS(ctx context.Context) error {
 }
 
 // Secure tells whether TLS is on.
-func (c *Conn) Secure() bool { return c.top != net.Conn(c.socket) }
+func (c *Conn) Secure() bool { return c.secure }
 
 // SetBusy starts the inactivity clock, or stops it: without a pending command a Read may wait for ever.
 func (c *Conn) SetBusy(on bool) { c.socket.setBusy(on) }
@@ -156,6 +164,13 @@ func (c *Conn) Read(p []byte) (int, error) {
 		err = bareEOF(c.note(err))
 	}
 	return n, err
+}
+
+// ReadBeside is Read for who reads beside an upload: what it is busy waiting for are octets that are on their way up.
+func (c *Conn) ReadBeside(p []byte) (int, error) {
+	c.socket.beside.Store(true)
+	defer c.socket.beside.Store(false)
+	return c.Read(p)
 }
 
 // sluggish counts what a Read has brought and how long that took, and gives an error when it is too little.
@@ -219,7 +234,7 @@ func (c *Conn) SetDeadline(time.Time) error      { return nil }
 func (c *Conn) SetReadDeadline(time.Time) error  { return nil }
 func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
 
-// Octets tells how many octets came and went, TLS included.
+// Octets tells how many octets came and went on the wire, as TLS and compression have made them.
 func (c *Conn) Octets() (in, out int64) { return c.socket.in.Load(), c.socket.out.Load() }
 
 // Traced tells whether Trace does anything.
@@ -242,6 +257,11 @@ type clocked struct {
 	busy    atomic.Bool
 	last    atomic.Int64 // when an octet last moved, in nanoseconds since start
 	in, out atomic.Int64
+
+	link   *Link
+	wrote  atomic.Bool  // since octets last came
+	beside atomic.Bool  // whoever reads does so beside an upload
+	since  atomic.Int64 // when busy began, in nanoseconds since start
 }
 
 var start = time.Now()
@@ -256,6 +276,7 @@ func (s *clocked) left() time.Duration {
 func (s *clocked) setBusy(on bool) {
 	if on {
 		s.touch()
+		s.since.Store(s.last.Load())
 	}
 	if s.busy.Swap(on) != on && on {
 		// A Read that waits already must look at the clock again.
@@ -264,6 +285,7 @@ func (s *clocked) setBusy(on bool) {
 }
 
 func (s *clocked) Read(p []byte) (int, error) {
+	began := time.Now()
 	for {
 		var deadline time.Time
 		if s.busy.Load() {
@@ -277,6 +299,7 @@ func (s *clocked) Read(p []byte) (int, error) {
 		if n > 0 {
 			s.in.Add(int64(n))
 			s.touch()
+			s.measure(n, began)
 		}
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 			if !s.busy.Load() || s.left() > 0 {
@@ -288,15 +311,33 @@ func (s *clocked) Read(p []byte) (int, error) {
 	}
 }
 
+// measure notes what a Read that began then has brought, if the wire was what it waited for: and not, as for the first
+// octets behind a question, the server.
+func (s *clocked) measure(n int, began time.Time) {
+	wrote := s.wrote.Swap(false)
+	switch {
+	case s.beside.Load() && s.busy.Load():
+		if since := start.Add(time.Duration(s.since.Load())); since.After(began) {
+			began = since
+		}
+		s.link.Moved(Up, 0, began) // the octets were counted as they went
+	case !s.beside.Load() && !wrote:
+		s.link.Moved(Down, n, began)
+	}
+}
+
 func (s *clocked) Write(p []byte) (int, error) {
 	written := 0
+	s.wrote.Store(true)
 	for written < len(p) {
+		began := time.Now()
 		s.Conn.SetWriteDeadline(time.Now().Add(s.timeout))
 		n, err := s.Conn.Write(p[written:min(len(p), written+64<<10)])
 		if n > 0 {
 			written += n
 			s.out.Add(int64(n))
 			s.touch()
+			s.link.Moved(Up, n, began)
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			if s.left() > 0 {
