@@ -34,6 +34,8 @@ type endpoint struct {
 	tls                         wire.TLSMode
 	auth, ca, pin               string
 	connections                 int          // 0 where the URL does not say
+	plain                       bool         // never compressed
+	link                        *wire.Link   // what a run has measured of the way there; nil for none
 	mailbox                     migrate.Path // only this one and those below it
 	account                     *account     // whose secret it has; nil for a plain URL
 }

@@ -66,7 +66,7 @@ func TestEndpoint(t *testing.T) {
 		{"imaps://admin@imap.example.org?authzid=me&auth=plain", "imaps://me@imap.example.org:993",
 			imap(func(e *endpoint) { e.user, e.authzid, e.auth = "admin", "me", "plain" })},
 		{"imaps://me@imap.example.org?ca=" + ca + "&pin=sha256:" + pin + "&connections=7&compress=off", "imaps://me@imap.example.org:993",
-			imap(func(e *endpoint) { e.ca, e.pin, e.connections = ca, "sha256:"+pin, 7 })},
+			imap(func(e *endpoint) { e.ca, e.pin, e.connections, e.plain = ca, "sha256:"+pin, 7, true })},
 		{"pop3s://me@imap.example.org?auth=apop", "pop3s://me@imap.example.org:995", pop(func(e *endpoint) { e.auth = "apop" })},
 		{"pop3://me@imap.example.org", "pop3://me@imap.example.org:110", pop(func(e *endpoint) { e.scheme, e.port, e.tls = "pop3", 110, wire.StartTLS })},
 		{"work:", "imaps://me@imap.example.org:993", imap(func(e *endpoint) { e.mailbox, e.connections, e.account = "Work", 2, testAccounts["work"] })},

@@ -69,6 +69,7 @@ func (p *endpoints) parameter(e *endpoint, at, name, value string) error {
 		if value != "auto" && value != "off" {
 			return misuse("", "%s: compress=%s is neither auto nor off", at, value)
 		}
+		e.plain = value == "off"
 	default:
 		return misuse(parameterHint, "%s: the parameter %q is not known", at, name)
 	}

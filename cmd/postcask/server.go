@@ -27,6 +27,10 @@ func newServer(e *endpoint, timeout time.Duration, password func(context.Context
 	if e.protocol == pop3Server {
 		return &server{end: e, pop3: pop3.New(cfg)}
 	}
+	if !e.plain {
+		e.link = new(wire.Link)
+		cfg.Link = e.link
+	}
 	return &server{end: e, imap: imap.New(cfg)}
 }
 

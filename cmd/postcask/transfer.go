@@ -55,6 +55,13 @@ func (c *cli) run(ctx context.Context, l leg) error {
 		r.renamed(l.renamed())
 	}
 	ended := r.end(summary, err)
+	if c.term.verbose > 0 && !c.term.json {
+		for _, e := range []*endpoint{l.source, l.destination} {
+			if n := e.link.Compressed(); n > 0 {
+				c.term.note("%s: the way there is slow, so what went over %s was compressed", e.host, plural(int64(n), "connection", "connections"))
+			}
+		}
+	}
 	if l.record != nil {
 		if err := l.record(exitStatus(ended), encoded(r.summaryLine(summary, exitStatus(ended), err, ""))); err != nil {
 			c.term.warn(err.Error())

@@ -84,6 +84,9 @@ func (s *Session) fetchSame(ctx context.Context, mbox migrate.Path, messages []m
 		if run, err = s.newFetch(ctx, mbox, messages, item, s.isOpen(mbox, newestOf(messages))); err != nil {
 			return false, err
 		}
+		if err := s.deflateFor(ctx, run); err != nil {
+			return false, err
+		}
 	}
 	run.yield = yield
 	defer s.conn.Watch(ctx)()
@@ -130,8 +133,9 @@ type fetchRun struct {
 	uids     map[uint32]uint32 // sequence number to UID, for responses that leave the UID out
 	queue    []*fetchCommand
 	pending  []*fetchCommand
-	octets   int  // of the pending commands
-	nameless bool // the server sends bodies without a UID: one at a time, then
+	octets   int   // of the pending commands
+	rest     int64 // octets of the messages in queue
+	nameless bool  // the server sends bodies without a UID: one at a time, then
 	stopped  bool
 }
 
@@ -141,6 +145,7 @@ type fetchCommand struct {
 	tag    string
 	opens  bool
 	wanted []int // indexes of messages
+	octets int64 // of those, as announced
 	single bool
 	shown  bool // single: the message was spoken of, though not given
 	unsure bool // single: a body came that could have been for it
@@ -176,16 +181,23 @@ func (r *fetchRun) plan() {
 	for len(order) > 0 {
 		var set uidSet
 		var octets int64
+		limit := r.s.groupLimit(r.rest)
 		n := 0
 		for n < len(order) && n < groupMessages && set.length() < commandLimit-100 {
 			m := &r.messages[order[n]]
-			if octets += max(m.Size, 0); n > 0 && octets > groupOctets && r.item == bodyItem {
+			size := max(m.Size, 0)
+			if n > 0 && octets+size > limit && r.item == bodyItem {
 				break
 			}
+			octets += size
 			set.add(m.Key.UID)
 			n++
 		}
 		r.ask(set.String(), order[:n:n])
+		if r.item == bodyItem {
+			r.queue[len(r.queue)-1].octets = octets
+			r.rest += octets
+		}
 		order = order[n:]
 	}
 }
@@ -232,6 +244,9 @@ func (r *fetchRun) sendSome() error {
 			return err
 		}
 	}
+	if wait, err := r.deflate(); wait || err != nil {
+		return err
+	}
 	var lines strings.Builder
 	r.write(&lines)
 	if len(r.queue) == 0 {
@@ -264,6 +279,7 @@ func (r *fetchRun) write(lines *strings.Builder) {
 		r.s.conn.Trace("C", next.tag+" "+next.line)
 		lines.WriteString(next.tag + " " + next.line + "\r\n")
 		r.octets += len(next.line)
+		r.rest -= next.octets
 		r.queue, r.pending = r.queue[1:], append(r.pending, next)
 	}
 }

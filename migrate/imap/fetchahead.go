@@ -19,7 +19,7 @@ func (s *Session) FetchAhead(ctx context.Context, mbox migrate.Path, messages []
 		return
 	}
 	r, err := s.newFetch(ctx, mbox, messages, bodyItem, s.willBeOpen(mbox, newestOf(messages)))
-	if err != nil {
+	if err != nil || s.deflateFor(ctx, r) != nil {
 		return
 	}
 	s.coming = append(s.coming, r)

@@ -154,6 +154,9 @@ func (s *Session) land(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return err // they go on waiting: with another context they may be sent yet
 	}
+	if b.ear == nil {
+		return nil // compression has begun, and they were landed for that
+	}
 	defer s.conn.Watch(ctx)()
 	err := s.seal()
 	if err == nil {

@@ -33,7 +33,7 @@ type busyReader struct {
 
 func (b *busyReader) Read(p []byte) (int, error) {
 	if b.passive.Load() {
-		return b.conn.Read(p)
+		return b.conn.ReadBeside(p)
 	}
 	b.conn.SetBusy(true)
 	defer b.conn.SetBusy(false)

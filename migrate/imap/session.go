@@ -28,6 +28,7 @@ type Session struct {
 	busy     *busyReader
 	in       *reader
 	readOnly bool
+	deflated bool              // or refused: compression was asked for
 	caps     map[string]string // capabilities in capitals; for NAME=VALUE also NAME, with the value
 	prefix   string            // of tags
 	serial   int
@@ -139,7 +140,10 @@ func (s *Session) usable(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	return s.settle(ctx)
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	return s.deflateUpload(ctx)
 }
 
 // exchange sends a command of our own and reads up to its end. data gets each untagged response that is no status;
@@ -187,6 +191,7 @@ func (s *Session) allHeard(commands []string, data func(*response) error, heard 
 	if err := s.send(lines.String()); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	verdicts := make([]status, len(commands))
 	for open := len(commands); open > 0; {
 		resp, err := s.read()
@@ -195,6 +200,9 @@ func (s *Session) allHeard(commands []string, data func(*response) error, heard 
 		}
 		if i := slices.Index(tags, resp.tag); i >= 0 {
 			tags[i], verdicts[i] = "", resp.status
+			if open == len(commands) {
+				s.acct.cfg.Link.Answered(time.Since(began))
+			}
 			open--
 			s.in.asked() // what comes from here on answers the next
 			if err := s.learnVerdict(resp); err != nil {
