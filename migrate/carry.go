@@ -32,7 +32,7 @@ type outcome struct {
 func (l *lane) carryOnce(ctx context.Context, w *work, messages []Message) (outcome, error) {
 	var inHand []Message
 	var octets int64
-	full := l.groupBound()
+	full, begun := l.groupBound(largestGroup), time.Now()
 	_, intended := l.sink.(Numberer) // all of them, in one group: see portion
 	safe := safekeeper{l: l, w: w, beside: l.Options.Lanes == 1 && !intended}
 	for f, err := range l.source.Fetch(ctx, w.mbox.Path, messages) {
@@ -51,13 +51,14 @@ func (l *lane) carryOnce(ctx context.Context, w *work, messages []Message) (outc
 			if m, err = l.append(ctx, w, f); err == nil {
 				inHand, octets = append(inHand, m), octets+m.Identity.Size
 				l.appended.Add(m.Identity.Size)
-				if !full.reached(len(inHand), octets) && (intended || !l.limitReached()) {
+				enough := !intended && (time.Since(begun) >= groupTime || l.limitReached() || l.isHalted())
+				if !enough && !full.reached(len(inHand), octets) {
 					continue
 				}
 				if err := safe.keep(ctx, inHand); err != nil {
 					return safe.end(err)
 				}
-				inHand, octets = make([]Message, 0, len(inHand)), 0
+				inHand, octets, begun = make([]Message, 0, len(inHand)), 0, time.Now()
 				if l.limitReached() || l.isHalted() {
 					return safe.end(errHalted)
 				}

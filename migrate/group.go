@@ -1,6 +1,9 @@
 package migrate
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // The bounds of a group: what is moved, made safe and recorded together. Safety is cheap in groups, and little is done
 // again after a crash.
@@ -8,6 +11,9 @@ const (
 	groupMessages = 500
 	groupOctets   = 16 << 20
 	groupSeconds  = 5 // at the rate that the user allows
+
+	largestGroup = 3               // times those, where there is enough for all lanes: the disk is waited for less often
+	groupTime    = 5 * time.Second // after which what has come to an archive is made safe, so that a slow line loses little
 
 	stretchMessages = 10_000 // in the hands of a lane that is alone; it makes groups of them safe on the way
 )
@@ -32,9 +38,9 @@ type bound struct {
 	octets   int64
 }
 
-// groupBound gives the bound of what is made safe together.
-func (r *run) groupBound() bound {
-	b := bound{groupMessages, groupOctets}
+// groupBound gives the bound of what is made safe together, scale times the least.
+func (r *run) groupBound(scale int) bound {
+	b := bound{groupMessages * scale, groupOctets * int64(scale)}
 	if limit := r.Options.LimitRate; limit > 0 { // a group shall not take long, so that the run can be interrupted
 		b.octets = max(1, min(b.octets, limit*groupSeconds/int64(r.Options.Lanes)))
 	}
@@ -70,7 +76,7 @@ func (s *survey) handOut(ctx context.Context, end bool) error {
 		s.broken = true
 		return err
 	}
-	b := s.groupBound()
+	b := s.groupBound(s.groupScale())
 	if s.onlyControl() {
 		b = bound{messages: stretchMessages}
 	}
@@ -105,6 +111,21 @@ func (s *survey) handOut(ctx context.Context, end bool) error {
 		return s.hand(ctx, &group{work: s.work})
 	}
 	return nil
+}
+
+// groupScale tells how large groups can be: each lane shall get some of what there is.
+func (s *survey) groupScale() int {
+	var octets int64
+	for _, m := range s.fresh {
+		octets += max(m.Size, 0)
+	}
+	messages := int64(len(s.fresh))
+	if unlisted := s.before.Messages - int64(s.listed.len()); s.changes == nil && messages > 0 && unlisted > 0 {
+		octets += octets / messages * unlisted
+		messages += unlisted
+	}
+	scale := max(octets/groupOctets, messages/groupMessages) / int64(2*s.Options.Lanes)
+	return int(min(max(scale, 1), largestGroup))
 }
 
 // recognise settles what the destination holds already and what can be told by its header: once all is listed, since what

@@ -100,7 +100,7 @@ func (l *lane) portion(messages []Message) []Message {
 	if _, ok := l.sink.(Numberer); !ok {
 		return messages
 	}
-	n, _, _ := l.groupBound().prefix(messages)
+	n, _, _ := l.groupBound(1).prefix(messages)
 	return messages[:n]
 }
 

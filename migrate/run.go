@@ -77,7 +77,8 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 	if limit := job.Options.LimitRate; limit > 0 {
 		r.limiter = rate.NewLimiter(rate.Limit(limit), int(min(limit, 1<<20)))
 	}
-	defer r.watch(ctx)()
+	stop := r.watch(ctx)
+	defer stop()
 
 	err := r.all(ctx)
 	if err == nil {
@@ -86,6 +87,7 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 	if errors.Is(err, errHalted) {
 		err = nil // haltReason tells why
 	}
+	stop()
 	r.summary.Elapsed = time.Since(r.began)
 	return r.summary, cmp.Or(context.Cause(ctx), err, r.haltReason)
 }
@@ -138,7 +140,7 @@ type run struct {
 	cancel     context.CancelCauseFunc // ends everything now
 }
 
-// watch halts the run when the user or a limit says so.
+// watch halts the run when the user or a limit says so, until stop has been called; halts that came before can be read then.
 func (r *run) watch(ctx context.Context) (stop func()) {
 	done := make(chan struct{})
 	var limit <-chan time.Time
@@ -156,7 +158,7 @@ func (r *run) watch(ctx context.Context) (stop func()) {
 		case <-done:
 		}
 	})
-	return func() { close(done); watching.Wait() }
+	return sync.OnceFunc(func() { close(done); watching.Wait() })
 }
 
 // halt lets what is in hand be finished and nothing new be begun.
