@@ -7,10 +7,10 @@ import (
 )
 
 // A keySet holds the keys of one mailbox. UIDs that follow each other are held as one run, so that a mailbox of a
-// million takes no more than the gaps that it has. Its zero value is empty.
+// million takes no more than the gaps that it has; of a name eight octets are held. Its zero value is empty.
 type keySet struct {
 	runs  map[uint32][]run32 // by UIDVALIDITY, ascending and apart from each other once merged
-	names map[string]struct{}
+	names hashSet
 	dirty bool
 	count int
 }
@@ -24,10 +24,7 @@ func (s *keySet) len() int { return s.count }
 func (s *keySet) add(k Key) {
 	s.count++
 	if k.UID == 0 || k.Name != "" {
-		if s.names == nil {
-			s.names = map[string]struct{}{}
-		}
-		s.names[k.Name] = struct{}{}
+		s.names.add(k.Name)
 		return
 	}
 	if s.runs == nil {
@@ -48,8 +45,7 @@ func (s *keySet) add(k Key) {
 
 func (s *keySet) has(k Key) bool {
 	if k.UID == 0 || k.Name != "" {
-		_, ok := s.names[k.Name]
-		return ok
+		return s.names.has(k.Name)
 	}
 	s.merge()
 	runs := s.runs[k.Validity]

@@ -134,8 +134,8 @@ func (s *Session) unfound(key migrate.Key) (migrate.Fate, error) {
 	if !s.NamedByStore(key) {
 		return migrate.Kept, errors.New("the server has no unique id for it")
 	}
-	for _, name := range s.drop.names {
-		if name == "" {
+	for i := range s.drop.names.len() {
+		if s.drop.names.of(i) == "" {
 			return migrate.Kept, errors.New("its unique id is no longer told, or that of several messages")
 		}
 	}

@@ -18,7 +18,7 @@ func (s *Session) nameStretch(ctx context.Context) error {
 	upTo := drop.named
 	for upTo < drop.count() {
 		r := request{number: upTo + 1, octets: drop.sizes[upTo]}
-		if drop.names[upTo] == "" {
+		if drop.names.of(upTo) == "" {
 			if len(unnamed) > 0 && (len(unnamed) == windowCommands || octets+r.weight() > cacheOctets) {
 				break
 			}

@@ -203,7 +203,7 @@ func (r request) isSettled() bool { return r.known != nil || r.err != nil }
 func (s *Session) newBody(r request) *body {
 	b := &body{conn: s.conn, announced: r.octets, endless: s.endless}
 	if r.number > 0 {
-		b.uidl = s.drop.names[r.number-1]
+		b.uidl = s.drop.names.of(r.number - 1)
 	}
 	return b
 }

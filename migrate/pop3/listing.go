@@ -87,7 +87,7 @@ func (s *Session) survey() (drop *maildrop, odd string, err error) {
 		return nil, "", err
 	}
 	if count == 0 {
-		return newMaildrop(nil, nil), "", s.settle()
+		return newMaildrop(nil, newNameList(0)), "", s.settle()
 	}
 	sizes := newTally(count)
 	size := make([]int64, count)
@@ -112,20 +112,18 @@ func (s *Session) survey() (drop *maildrop, odd string, err error) {
 
 // uidls asks for the unique ids. A server without UIDL gives empty ones. One that has it and does not tell now is an
 // error: other names for the same messages would make them look new.
-func (s *Session) uidls(count int) (uidls []string, odd string, err error) {
+func (s *Session) uidls(count int) (uidls *nameList, odd string, err error) {
 	seen := newTally(count)
-	uidls = make([]string, count)
+	uidls = newNameList(count)
 	err = s.list("UIDL", maildropLimit+1, func(line []byte) {
 		number, rest, ok := numbered(line)
-		if seen.see(number, ok) && len(rest) <= longestUIDL { // no other is kept: a server could make them long
-			if uidl := string(rest); usable(uidl) {
-				uidls[number-1] = uidl
-			}
+		if seen.see(number, ok) && usable(rest) { // no other is kept: a server could make them long
+			uidls.set(number-1, rest)
 		}
 	})
 	if err != nil {
 		if isRefusal(err) && !s.can("UIDL") && migrate.KindOf(err) != migrate.Unavailable {
-			return make([]string, count), "", nil
+			return newNameList(count), "", nil
 		}
 		return nil, "", err
 	}
