@@ -113,8 +113,11 @@ func (s *survey) handOut(ctx context.Context, end bool) error {
 	return nil
 }
 
-// groupScale tells how large groups can be: each lane shall get some of what there is.
+// groupScale tells how large groups can be: each lane shall get some of what there is. A server gets no larger ones.
 func (s *survey) groupScale() int {
+	if _, ok := s.control.sink.(Numberer); ok {
+		return 1
+	}
 	var octets int64
 	for _, m := range s.fresh {
 		octets += max(m.Size, 0)
