@@ -133,6 +133,7 @@ func (l *lane) commit(ctx context.Context, w *work, sink Sink, inHand []Message)
 		case stored[i].Err == nil:
 			l.settle(w, Event{Message: m, Outcome: Copied, Dropped: stored[i].Dropped})
 			o.settled = append(o.settled, m.Key)
+			l.destination(w.dest).put(stored[i].Key)
 		case errors.Is(stored[i].Err, ErrAgain):
 			o.again = append(o.again, inHand[i])
 		case IsTemporary(stored[i].Err):

@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"slices"
+	"sync"
 )
 
 // surveysAhead is how many mailboxes are looked at together, so that they need not wait a round trip for each other.
@@ -28,11 +29,20 @@ func (r *run) mailboxes(ctx context.Context, selected []Mailbox) error {
 	return nil
 }
 
-// foresee tells the source which mailboxes will be listed, and opens lanes for what is likely to be found there.
-// Whatever goes wrong shows when they are listed.
+// foresee tells the source which mailboxes will be listed, opens lanes for what is likely to be found there, and makes
+// what the destination lacks. Whatever goes wrong shows in its turn.
 func (r *run) foresee(ctx context.Context, surveys []*survey) {
+	if r.isHalted() {
+		return
+	}
+	var making sync.WaitGroup
+	defer making.Wait()
+	making.Go(func() {
+		defer r.rescue()
+		r.makeAhead(ctx, surveys)
+	})
 	source, ok := r.control.source.(Foreseer)
-	if !ok || r.isHalted() || r.Ledger == nil {
+	if !ok || r.Ledger == nil {
 		return
 	}
 	var next []Listing
@@ -54,6 +64,33 @@ func (r *run) foresee(ctx context.Context, surveys []*survey) {
 	}
 }
 
+// makeAhead makes the mailboxes that the destination lacks.
+func (r *run) makeAhead(ctx context.Context, surveys []*survey) {
+	maker, ok := r.control.sink.(Maker)
+	if !ok || r.Options.DryRun {
+		return
+	}
+	var lacking []Mailbox
+	for _, s := range surveys {
+		there := s.mbox
+		there.Path = s.dest
+		if s.create && !slices.ContainsFunc(lacking, func(m Mailbox) bool { return m.Path == there.Path }) {
+			lacking = append(lacking, there)
+		}
+	}
+	if len(lacking) == 0 {
+		return
+	}
+	r.creating.Lock()
+	errs := maker.CreateAll(ctx, lacking)
+	r.creating.Unlock()
+	for i, err := range errs {
+		if err == nil {
+			r.destination(lacking[i].Path).setMade()
+		}
+	}
+}
+
 // foresee tells the source what will be fetched for the groups that the lane has before it, as far as it is certain that
 // all of it is wanted. Of what has to be tried again it is told nothing.
 func (l *lane) foresee(ctx context.Context) {
@@ -65,7 +102,7 @@ func (l *lane) foresee(ctx context.Context) {
 	}
 	for _, g := range groups {
 		if part := l.portion(g.messages); len(part) > 0 {
-			if !l.wantsAll(g.work, part) {
+			if !l.wantsAll(ctx, g.work, part) {
 				return
 			}
 			source.FetchAhead(ctx, g.mbox.Path, part)
@@ -74,8 +111,9 @@ func (l *lane) foresee(ctx context.Context) {
 }
 
 // wantsAll tells whether all of messages will be fetched, since none of them can be at the destination already.
-func (l *lane) wantsAll(w *work, messages []Message) bool {
+func (l *lane) wantsAll(ctx context.Context, w *work, messages []Message) bool {
 	d := l.destination(w.dest)
+	d.lookInBooks(ctx, l)
 	d.mu.Lock()
 	known, empty := d.listed, !d.doubted && l.existed != nil && l.existed[d.path] == nil
 	wanted := d.shut == nil && (known || empty) && len(d.open) == 0

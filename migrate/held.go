@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // sizeSlack is by how many octets two copies of one message may differ: a line end at the very end.
@@ -26,7 +27,9 @@ type destination struct {
 	awaited bool                 // what may be on its way has had its time
 	held    map[int64][]*Message // by size
 	unnamed map[Digest]int       // claims of messages whose place is not known, by Trimmed
-	open    []Entry              // sent and not answered for when this was listed, from any mailbox of the source
+	account account
+	spoilt  atomic.Bool // something has come about of which only a listing by another run makes sure
+	open    []Entry     // sent and not answered for when this was listed, from any mailbox of the source
 }
 
 func (r *run) destination(path Path) *destination {
@@ -45,6 +48,13 @@ func (d *destination) doubt() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.listed, d.doubted, d.awaited = false, true, false
+}
+
+// lookAnew makes the next user look anew, since there is something to take over now.
+func (d *destination) lookAnew() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.listed = false
 }
 
 // prepare makes the mailbox where it is missing and looks at what it holds. False means that nothing can be moved there;
@@ -130,9 +140,16 @@ func (d *destination) make(ctx context.Context, l *lane, mbox Mailbox) error {
 	return nil
 }
 
+// setMade says that the mailbox was made.
+func (d *destination) setMade() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.made = true
+}
+
 // list learns which messages the mailbox holds that nobody claims, and what was sent there and not answered for.
 func (d *destination) list(ctx context.Context, l *lane) error {
-	d.held, d.unnamed, d.open = nil, nil, nil
+	d.held, d.unnamed, d.open, d.account = nil, nil, nil, account{}
 	holder, ok := l.sink.(Source)
 	if !ok || !d.doubted && l.existed != nil && l.existed[d.path] == nil {
 		return nil
@@ -146,6 +163,9 @@ func (d *destination) list(ctx context.Context, l *lane) error {
 			d.held[m.Size] = append(d.held[m.Size], &m)
 		}
 		return nil
+	}
+	if answered, err := d.answered(ctx, l); answered || err != nil {
+		return err
 	}
 	var claimed keySet
 	d.unnamed = map[Digest]int{}
@@ -170,7 +190,7 @@ func (d *destination) list(ctx context.Context, l *lane) error {
 			d.held[m.Size] = append(d.held[m.Size], &m)
 		}
 	}
-	return nil
+	return d.openAccount(ctx, l)
 }
 
 // mayHold tells whether the mailbox holds something of about the size of m.

@@ -17,6 +17,7 @@ func (l *lane) intend(ctx context.Context, w *work, messages []Message) error {
 	if err != nil {
 		return atEnd(l.Destination, err)
 	}
+	l.destination(w.dest).madeEmpty(l, next)
 	intents := make([]Entry, len(messages))
 	for i, m := range messages {
 		intents[i] = entryOf(m, w.dest, next)

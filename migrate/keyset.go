@@ -53,6 +53,14 @@ func (s *keySet) has(k Key) bool {
 	return at < len(runs) && runs[at].first <= k.UID
 }
 
+// follow tells whether the keys are UIDs that follow each other from first on, each there once.
+func (s *keySet) follow(first Key) bool {
+	s.merge()
+	runs := s.runs[first.Validity]
+	return s.count == 0 || len(s.runs) == 1 && len(runs) == 1 && runs[0].first == first.UID &&
+		uint64(runs[0].last)-uint64(first.UID)+1 == uint64(s.count)
+}
+
 // merge puts runs in order that were added out of it.
 func (s *keySet) merge() {
 	if !s.dirty {

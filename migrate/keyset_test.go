@@ -51,3 +51,31 @@ func TestKeySet(t *testing.T) {
 		})
 	}
 }
+
+func TestKeysThatFollowEachOther(t *testing.T) {
+	first := Key{Validity: 7, UID: 3}
+	tests := []struct {
+		name string
+		keys []Key
+		want bool
+	}{
+		{"none", nil, true},
+		{"in order", []Key{{7, 3, ""}, {7, 4, ""}, {7, 5, ""}}, true},
+		{"in another", []Key{{7, 5, ""}, {7, 3, ""}, {7, 4, ""}}, true},
+		{"a gap", []Key{{7, 3, ""}, {7, 5, ""}}, false},
+		{"from another on", []Key{{7, 4, ""}, {7, 5, ""}}, false},
+		{"one twice", []Key{{7, 3, ""}, {7, 3, ""}, {7, 5, ""}}, false},
+		{"one twice, as many as there should be", []Key{{7, 3, ""}, {7, 4, ""}, {7, 4, ""}}, false},
+		{"one without a name", []Key{{7, 3, ""}, {}}, false},
+		{"another UIDVALIDITY", []Key{{7, 3, ""}, {8, 4, ""}}, false},
+	}
+	for _, test := range tests {
+		var s keySet
+		for _, key := range test.keys {
+			s.add(key)
+		}
+		if got := s.follow(first); got != test.want {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}

@@ -41,6 +41,18 @@ type Unclaimer interface {
 	Unclaimed(ctx context.Context, dest Path) iter.Seq2[Message, error]
 }
 
+// An Accountant is a Ledger that remembers up to where it can answer for what a mailbox of the destination holds.
+type Accountant interface {
+	// Accounted gives the UIDVALIDITY and UIDNEXT below which every message in dest lies in the place of an entry that has
+	// arrived, retired ones too, as SetAccounted was told last. The zero Key says that nothing is known, as when messages
+	// were intended to go there since.
+	Accounted(ctx context.Context, dest Path) (Key, error)
+	// SetAccounted notes that of several mailboxes, durably and all or none; the zero Key takes it back.
+	SetAccounted(ctx context.Context, next map[Path]Key) error
+	// Lying tells how many entries have arrived in dest and are not retired, and gives those that are.
+	Lying(ctx context.Context, dest Path) (arrived int64, retired []Entry, err error)
+}
+
 // A State tells how far a message has come.
 type State uint8
 

@@ -108,7 +108,8 @@ type Mailbox struct {
 	Path       Path
 	Role       Role
 	Subscribed bool
-	NoSelect   bool // only a parent of others, holds no mail (RFC 9051, section 7.3.1)
+	NoSelect   bool   // only a parent of others, holds no mail (RFC 9051, section 7.3.1)
+	State      Status // where the list tells it, else zero
 }
 
 // Status is the state of a mailbox in a few numbers: where none of them has moved, nothing in the mailbox has. Zero

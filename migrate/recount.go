@@ -18,13 +18,18 @@ func (s *survey) recount(ctx context.Context) error {
 		return nil
 	}
 	var keys []Key
+	dests := map[Path]Key{}
 	for entry, err := range s.Ledger.Entries(ctx, s.mbox.Path) {
 		if err != nil {
 			return err
 		}
 		if !entry.Retired {
 			keys = append(keys, entry.Key)
+			dests[entry.Mailbox] = Key{}
 		}
+	}
+	if err := s.disown(ctx, dests); err != nil {
+		return err
 	}
 	return s.Ledger.Retire(ctx, s.mbox.Path, keys)
 }

@@ -82,6 +82,9 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 
 	err := r.all(ctx)
 	if err == nil {
+		err = r.balance(ctx)
+	}
+	if err == nil {
 		err = r.remove(ctx)
 	}
 	if errors.Is(err, errHalted) {

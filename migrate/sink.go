@@ -20,6 +20,13 @@ type Sink interface {
 	Close() error
 }
 
+// A Maker is a Sink that makes several mailboxes in fewer round trips than one after the other.
+type Maker interface {
+	// CreateAll makes mailboxes as Create does, and tells in the same order why one could not be made: Create may find a
+	// way yet.
+	CreateAll(ctx context.Context, mailboxes []Mailbox) []error
+}
+
 // Stored tells what became of one appended message.
 type Stored struct {
 	Key     Key      // its name in the Sink; zero where that cannot be told

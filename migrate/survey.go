@@ -205,12 +205,18 @@ func (s *survey) take(ctx context.Context, messages []Message) error {
 	if err != nil {
 		return err
 	}
+	disowned := map[Path]Key{}
 	for i, m := range messages {
 		s.listed.add(m.Key)
-		s.sort(m, entries[i])
+		if s.sort(m, entries[i]) {
+			disowned[entries[i].Mailbox] = Key{}
+		}
 		if entries[i].State == Arrived && !entries[i].Retired {
 			s.arrived++
 		}
+	}
+	if err := s.disown(ctx, disowned); err != nil {
+		return err
 	}
 	if s.arrived < s.known {
 		return nil // what is fresh may be what some other entry has lost: first see which have
@@ -218,8 +224,8 @@ func (s *survey) take(ctx context.Context, messages []Message) error {
 	return s.handOut(ctx, false)
 }
 
-// sort decides what is to become of a message.
-func (s *survey) sort(m Message, known Entry) {
+// sort decides what is to become of a message. suspect tells that its key may have been given to another one.
+func (s *survey) sort(m Message, known Entry) (suspect bool) {
 	switch {
 	case !s.Options.Filter.Message(m):
 		s.count(s.work, Event{Message: m, Outcome: Filtered})
@@ -228,6 +234,7 @@ func (s *survey) sort(m Message, known Entry) {
 	case known.State == Arrived && reused(known, m):
 		s.suspect(s.work, known)
 		s.fresh = append(s.fresh, m)
+		return true
 	case s.staysAside(s.work, m, known):
 		s.count(s.work, Event{Message: m, Outcome: Quarantined, Err: &Error{Mailbox: s.mbox.Path, Key: m.Key,
 			Err: fmt.Errorf("%s (on %s, and nothing has changed since)", known.Attempt.Reason, known.Attempt.Time.Format(time.DateOnly))}})
@@ -240,6 +247,7 @@ func (s *survey) sort(m Message, known Entry) {
 	default:
 		s.count(s.work, Event{Message: m, Outcome: Present})
 	}
+	return false
 }
 
 func (r *run) lookup(ctx context.Context, path Path, messages []Message) ([]Entry, error) {
@@ -284,6 +292,10 @@ func (s *survey) retire(ctx context.Context) error {
 	if s.Options.DryRun || len(gone) == 0 {
 		return nil
 	}
-	s.destination(s.dest).doubt() // it has places to take over now
+	if d := s.destination(s.dest); s.existed[s.dest] == nil {
+		d.doubt()
+	} else {
+		d.lookAnew() // it has places to take over now
+	}
 	return s.Ledger.Retire(ctx, s.mbox.Path, gone)
 }

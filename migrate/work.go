@@ -87,4 +87,5 @@ func (r *run) leave(w *work, m Message, end End, err error) {
 		err = &Error{Kind: KindOf(err), End: string(end), Mailbox: w.mbox.Path, Key: m.Key, Err: err}
 	}
 	r.settle(w, Event{Message: m, Outcome: Left, Err: atEnd(end, err)})
+	r.destination(w.dest).spoilt.Store(true)
 }

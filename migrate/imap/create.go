@@ -2,6 +2,8 @@ package imap
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	imap "github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -34,6 +36,77 @@ func (s *Session) Create(ctx context.Context, mbox migrate.Mailbox) error {
 		return s.subscribe(ctx, mbox.Path, raw)
 	}
 	return nil
+}
+
+// CreateAll implements migrate.Maker: all commands go out in one flight. What a server refuses in this plain form is left to
+// Create.
+func (s *Session) CreateAll(ctx context.Context, mailboxes []migrate.Mailbox) []error {
+	errs := make([]error, len(mailboxes))
+	var commands []string
+	var owners []int
+	octets := 0
+	for i, mbox := range mailboxes {
+		lines, err := s.makingLines(ctx, mbox)
+		for _, line := range lines {
+			octets += len(line)
+		}
+		if err == nil && octets > inFlightOctets {
+			err = errTooMany
+		}
+		if errs[i] = err; err == nil {
+			for _, line := range lines {
+				commands, owners = append(commands, line), append(owners, i)
+			}
+		}
+	}
+	if len(commands) == 0 {
+		return errs
+	}
+	verdicts, err := s.exchangeAll(ctx, commands, nil)
+	for place, owner := range owners {
+		if err != nil {
+			errs[owner] = at(mailboxes[owner].Path, err)
+		} else if st := verdicts[place]; !st.ok() && st.code != "ALREADYEXISTS" && errs[owner] == nil {
+			errs[owner] = at(mailboxes[owner].Path, st.refusal("make mailbox"))
+		}
+	}
+	for i, mbox := range mailboxes {
+		if errs[i] == nil && slices.Contains(owners, i) {
+			s.acct.names.change(mbox.Path, s.acct.names.rawOf(mbox.Path), func(m *listed) {
+				m.noSelect, m.subscribed = false, m.subscribed || mbox.Subscribed
+			})
+		}
+	}
+	return errs
+}
+
+var errTooMany = errors.New("too many mailboxes for one flight")
+
+// makingLines gives the commands that make a mailbox which is to hold mail, none where it is there.
+func (s *Session) makingLines(ctx context.Context, mbox migrate.Mailbox) (lines []string, err error) {
+	if s.readOnly || mbox.NoSelect {
+		return nil, at(mbox.Path, errReadOnly)
+	}
+	raw, err := s.rawOf(ctx, mbox.Path)
+	if err != nil {
+		return nil, err
+	}
+	name, err := sayable(raw)
+	if err != nil {
+		return nil, at(mbox.Path, err)
+	}
+	known, there := s.acct.names.find(mbox.Path)
+	if mbox.Path != migrate.Inbox && (!there || known.noSelect) {
+		line := "CREATE " + name
+		if role := roleOf([]string{string(mbox.Role)}); role != "" && s.has("CREATE-SPECIAL-USE") {
+			line += " (USE (" + string(role) + "))"
+		}
+		lines = append(lines, line)
+	}
+	if mbox.Subscribed && !known.subscribed {
+		lines = append(lines, "SUBSCRIBE "+name)
+	}
+	return lines, nil
 }
 
 var errReadOnly = migrate.Errorf(migrate.Misuse, "the session is read-only")

@@ -34,8 +34,14 @@ func (s *Session) Mailboxes(ctx context.Context) ([]migrate.Mailbox, error) {
 	names.delim, names.prefix = delim, prefix
 	names.mu.Unlock()
 	mailboxes := names.setRows(rows)
-	s.order, s.told, s.oddNames = nil, l.states, false
-	for _, mbox := range mailboxes {
+	s.order, s.told, s.oddNames = nil, map[string]told{}, false
+	for i, mbox := range mailboxes {
+		raw := inboxed(names.rawOf(mbox.Path))
+		state, ok := l.states[raw]
+		mailboxes[i].State = state.Status
+		if ok && s.readOnly { // one who writes may have changed it by the time he asks
+			s.told[raw] = state
+		}
 		if !mbox.NoSelect {
 			s.order = append(s.order, mbox.Path)
 		}
@@ -53,7 +59,7 @@ type catalogue struct {
 }
 
 // listAll asks for namespaces and mailboxes in one round trip: by LIST in the richest form that the server has (RFC
-// 5258, RFC 6154; for a session that reads, RFC 5819), and plainly where it refuses that after all. Where LIST does not tell of
+// 5258, RFC 6154, RFC 5819), and plainly where it refuses that after all. Where LIST does not tell of
 // subscriptions, LSUB does (RFC 3501, section 6.3.9); a server that refuses it has none.
 func (s *Session) listAll(ctx context.Context) (*catalogue, error) {
 	var options []string
@@ -62,7 +68,7 @@ func (s *Session) listAll(ctx context.Context) (*catalogue, error) {
 		if s.has("SPECIAL-USE") {
 			options = append(options, "SPECIAL-USE")
 		}
-		if s.has("LIST-STATUS") && s.readOnly {
+		if s.has("LIST-STATUS") {
 			options = append(options, "STATUS ("+s.stateItems()+")")
 		}
 	}

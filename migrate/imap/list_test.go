@@ -201,7 +201,7 @@ func TestNamesOfRev2(t *testing.T) {
 	}
 	s.Close()
 	finished(cfg)
-	if want := []string{"NAMESPACE", `LIST "" "*" RETURN (SUBSCRIBED SPECIAL-USE)`, `CREATE "ö&"`, "LOGOUT"}; !cmp.Equal(want, said) {
+	if want := []string{"NAMESPACE", `LIST "" "*" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT UIDVALIDITY))`, `CREATE "ö&"`, "LOGOUT"}; !cmp.Equal(want, said) {
 		t.Errorf("client said %q", said)
 	}
 }

@@ -36,23 +36,38 @@ func (l *Ledger) Record(ctx context.Context, mbox migrate.Path, entries []migrat
 	if len(entries) == 0 {
 		return ctx.Err()
 	}
+	return l.record(ctx, mbox, entries, false)
+}
+
+// Intend implements migrate.Ledger. From now on nobody can answer for what lies where the messages go.
+func (l *Ledger) Intend(ctx context.Context, mbox migrate.Path, entries []migrate.Entry) error {
+	intended := slices.Clone(entries)
+	for i := range intended {
+		intended[i].State, intended[i].Retired = migrate.Intended, false
+	}
+	if len(intended) == 0 {
+		return ctx.Err()
+	}
+	return l.record(ctx, mbox, intended, true)
+}
+
+func (l *Ledger) record(ctx context.Context, mbox migrate.Path, entries []migrate.Entry, intended bool) error {
 	return l.db.update(ctx, fmt.Sprintf("record messages of %q", mbox), func(ctx context.Context, tx *sql.Tx) error {
 		box, err := l.makeBox(ctx, tx, sourceSide, mbox)
 		if err != nil {
 			return err
 		}
 		r := recorder{ledger: l, tx: tx, box: box, now: l.db.now().Unix(), dests: map[migrate.Path]int64{}}
-		return r.record(ctx, entries)
+		if err := r.record(ctx, entries); err != nil || !intended {
+			return err
+		}
+		for _, dest := range r.dests {
+			if _, err := tx.ExecContext(ctx, unaccounted, dest); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-}
-
-// Intend implements migrate.Ledger.
-func (l *Ledger) Intend(ctx context.Context, mbox migrate.Path, entries []migrate.Entry) error {
-	intended := slices.Clone(entries)
-	for i := range intended {
-		intended[i].State, intended[i].Retired = migrate.Intended, false
-	}
-	return l.Record(ctx, mbox, intended)
 }
 
 // A recorder writes the entries of one transaction.

@@ -18,6 +18,7 @@ type Ledger struct {
 	mu      sync.Mutex
 	entries map[migrate.Path]map[migrate.Key]migrate.Entry
 	seen    map[migrate.Path]migrate.Status
+	next    map[migrate.Path]migrate.Key // see Accounted
 }
 
 // Lookup implements migrate.Ledger.
@@ -65,6 +66,9 @@ func (l *Ledger) Intend(ctx context.Context, mbox migrate.Path, entries []migrat
 	intended := slices.Clone(entries)
 	for i := range intended {
 		intended[i].State, intended[i].Retired = migrate.Intended, false
+		l.mu.Lock()
+		delete(l.next, intended[i].Mailbox)
+		l.mu.Unlock()
 	}
 	return l.Record(ctx, mbox, intended)
 }
@@ -147,3 +151,41 @@ func (l *Ledger) SetSeen(_ context.Context, mbox migrate.Path, status migrate.St
 	l.seen[mbox] = status
 	return nil
 }
+
+// Accounted implements migrate.Accountant.
+func (l *Ledger) Accounted(_ context.Context, dest migrate.Path) (migrate.Key, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next[dest], nil
+}
+
+// SetAccounted implements migrate.Accountant.
+func (l *Ledger) SetAccounted(_ context.Context, next map[migrate.Path]migrate.Key) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.next == nil {
+		l.next = map[migrate.Path]migrate.Key{}
+	}
+	maps.Copy(l.next, next)
+	return nil
+}
+
+// Lying implements migrate.Accountant.
+func (l *Ledger) Lying(_ context.Context, dest migrate.Path) (arrived int64, retired []migrate.Entry, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, entries := range l.entries {
+		for _, entry := range entries {
+			switch {
+			case entry.State != migrate.Arrived || entry.Mailbox != dest:
+			case entry.Retired:
+				retired = append(retired, entry)
+			default:
+				arrived++
+			}
+		}
+	}
+	return arrived, retired, nil
+}
+
+var _ migrate.Accountant = (*Ledger)(nil)
