@@ -94,10 +94,11 @@ func letters(count int) (bodies []string, octets int64) {
 // TestServersCompressOverASlowLine brings mail up and down over a line that is measured, and not called, slow: no octet
 // changes, and fewer are on the wire. At the server itself nothing is ever compressed.
 func TestServersCompressOverASlowLine(t *testing.T) {
-	bodies, octets := letters(80)
 	for _, name := range testserver.Named(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			offers := name != "courier"
+			bodies, octets := letters(map[bool]int{true: 80, false: 20}[offers])
 			server := startCompressing(t, name)
 			server.Users(t, "ada")
 			near := settings(t, server, "ada")
@@ -107,7 +108,6 @@ func TestServersCompressOverASlowLine(t *testing.T) {
 			bringUp(t, near, "Near", bodies[:10])
 			down, came := bringDown(t, far, "Far", bodies)
 			stays, _ := bringDown(t, near, "Far", bodies)
-			offers := name != "courier"
 			if up != offers || down != offers {
 				t.Errorf("compressed on the way up: %v, down: %v", up, down)
 			}

@@ -213,6 +213,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 // Close ends the connection at once.
 func (c *Conn) Close() error {
 	c.note(net.ErrClosed)
+	if d, ok := c.top.(*deflated); ok {
+		d.link.tried(d.trial, false, false)
+	}
 	return c.socket.Close()
 }
 
@@ -262,6 +265,9 @@ type clocked struct {
 	wrote  atomic.Bool  // since octets last came
 	beside atomic.Bool  // whoever reads does so beside an upload
 	since  atomic.Int64 // when busy began, in nanoseconds since start
+
+	awaited int64         // octets that came from the wire, not counting those first behind a question
+	waited  time.Duration // for them; both belong to whoever reads
 }
 
 var start = time.Now()
@@ -323,6 +329,8 @@ func (s *clocked) measure(n int, began time.Time) {
 		s.link.Moved(Up, 0, began) // the octets were counted as they went
 	case !s.beside.Load() && !wrote:
 		s.link.Moved(Down, n, began)
+		s.waited += time.Since(began)
+		s.awaited += int64(n)
 	}
 }
 

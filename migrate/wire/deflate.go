@@ -21,12 +21,14 @@ func (c *Conn) Deflate(ahead []byte, upload bool) {
 	d := &deflated{link: c.cfg.Link, raw: c.top}
 	d.packed = &packed{r: io.MultiReader(bytes.NewReader(ahead), c.top)}
 	d.in = flate.NewReader(bufio.NewReaderSize(d.packed, inflateBuffer))
-	if upload {
+	if !upload {
+		d.trial = newTrial(c.socket)
+	} else {
 		d.buffer = bufio.NewWriterSize(c.top, deflateBuffer)
 		d.out, _ = flate.NewWriter(d.buffer, deflateLevel) // the level is a valid one
 	}
 	c.top = d
-	d.link.compresses()
+	d.link.compresses(d.trial)
 }
 
 const (
@@ -46,6 +48,7 @@ type deflated struct {
 	packed   *packed
 	in       io.Reader
 	inflated int64
+	trial    *trial // nil where much is sent
 
 	raw    io.Writer
 	out    *flate.Writer // nil where hardly anything is sent
@@ -69,6 +72,7 @@ func (p *packed) Read(b []byte) (int, error) {
 func (d *deflated) Read(p []byte) (int, error) {
 	n, err := d.in.Read(p)
 	d.inflated += int64(n)
+	d.trial.judge(d.link, d.inflated)
 	if err == nil && d.inflated > growsFreely && d.inflated/mostGrowth > d.packed.octets {
 		err = fmt.Errorf("%d octets have become %d", d.packed.octets, d.inflated)
 	} else if !isCorrupt(err) {

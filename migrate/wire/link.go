@@ -18,6 +18,7 @@ type Link struct {
 	quickest   time.Duration // answer that was ever given, 0 before there was one
 	plain      bool          // nothing is compressed any more
 	compressed int           // connections
+	trial      *trial        // under way: whether it is of use to compress what comes
 }
 
 // A Direction is one of the two ways over a link.
@@ -102,7 +103,7 @@ func (l *Link) Answered(after time.Duration) {
 }
 
 // Slow gives the octets a second of a direction that was measured slow, so slow that it is better to compress, and 0 for
-// one that was not, or not yet.
+// one that was not, or not yet. While the first connection tries what comes of it, the others wait.
 func (l *Link) Slow(way Direction) float64 {
 	if l == nil {
 		return 0
@@ -113,7 +114,7 @@ func (l *Link) Slow(way Direction) float64 {
 	if l.quickest < nearby {
 		bound = slowNear
 	}
-	if rate := l.flow(way).rate; rate < bound && !l.plain {
+	if rate := l.flow(way).rate; rate < bound && !l.plain && (way == Up || l.trial == nil) {
 		return rate
 	}
 	return 0
@@ -149,11 +150,27 @@ func (l *Link) Compressed() int {
 	return l.compressed
 }
 
-func (l *Link) compresses() {
+// compresses counts a connection. One that mostly receives is the first to try it, unless there was a first.
+func (l *Link) compresses(t *trial) {
 	if l == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.compressed++
+	if l.compressed++; l.trial == nil {
+		l.trial = t
+	}
+}
+
+// tried ends a trial: whether it was of use, or that the connection has ended before that was known.
+func (l *Link) tried(t *trial, known, useful bool) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.trial == t && t != nil {
+		l.trial = nil
+		l.plain = l.plain || known && !useful
+	}
 }
