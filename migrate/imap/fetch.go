@@ -262,7 +262,7 @@ func (r *fetchRun) sendSome() error {
 func (r *fetchRun) write(lines *strings.Builder) {
 	for len(r.queue) > 0 {
 		next := r.queue[0]
-		most := inFlight
+		most := r.atOnce()
 		if next.single {
 			most = singlesAtOnce
 			if r.nameless {
@@ -282,6 +282,23 @@ func (r *fetchRun) write(lines *strings.Builder) {
 		r.rest -= next.octets
 		r.queue, r.pending = r.queue[1:], append(r.pending, next)
 	}
+}
+
+// atOnce tells how many groups may be under way. Where they are small, as long as compression may have to begin, and it need
+// not, more of them keep the line busy.
+func (r *fetchRun) atOnce() int {
+	link := r.s.acct.cfg.Link
+	if !r.s.deflated && (link.Unknown(wire.Down) || link.Slow(wire.Down) > 0) {
+		return inFlight
+	}
+	var octets int64
+	for _, c := range r.pending {
+		octets += c.octets
+	}
+	if octets < groupOctets {
+		return singlesAtOnce
+	}
+	return inFlight
 }
 
 // hear reads one response and acts on it.

@@ -49,13 +49,15 @@ func (s *Session) willBeOpen(mbox migrate.Path, newest uint32) bool {
 func (s *Session) writeAhead(lines *strings.Builder, octets int) {
 	for _, r := range s.coming {
 		octets += r.octets
-		for _, command := range r.queue {
+		for _, command := range r.queue[:min(len(r.queue), inFlight)] {
 			octets += len(command.line)
 		}
-		if octets > inFlightOctets || len(r.queue) > inFlight {
+		if octets > inFlightOctets {
 			return
 		}
-		r.write(lines)
+		if r.write(lines); len(r.queue) > 0 {
+			return // the rest of it comes first
+		}
 	}
 }
 
