@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -89,7 +90,7 @@ func TestADestinationThatNobodyElseFillsIsNotListed(t *testing.T) {
 			between: func(from, to *memory.Store, ledger *memory.Ledger, _ func()) {
 				putLetters(from, 4)
 				key := keysOf(from, "INBOX")[3]
-				ledger.Intend(nil, "INBOX", []migrate.Entry{{Key: key, Mailbox: "INBOX", Place: migrate.Key{Validity: keysOf(to, "INBOX")[0].Validity, UID: 4}}})
+				ledger.Intend(context.Background(), "INBOX", []migrate.Entry{{Key: key, Mailbox: "INBOX", Place: migrate.Key{Validity: keysOf(to, "INBOX")[0].Validity, UID: 4}}})
 				putLetters(to, 4)
 			}},
 	}
