@@ -76,12 +76,25 @@ func (t *timing) opened(end any, part *span) any {
 	return end
 }
 
-// ledger gives a ledger whose writes are timed.
+// ledger gives a ledger whose writes are timed: what it can do besides stays as it is.
 func (t *timing) ledger(known migrate.Ledger) migrate.Ledger {
 	if t == nil || known == nil {
 		return known
 	}
-	return &timedLedger{known, &t.disk}
+	timed := &timedLedger{known, &t.disk}
+	switch known := known.(type) {
+	case migrate.Unclaimer:
+		return struct {
+			*timedLedger
+			migrate.Unclaimer
+		}{timed, known}
+	case migrate.Accountant:
+		return struct {
+			*timedLedger
+			migrate.Accountant
+		}{timed, known}
+	}
+	return timed
 }
 
 // openTimed times the opening of an end too.
