@@ -15,7 +15,7 @@ const (
 	largestGroup = 3               // times those, where there is enough for all lanes: the disk is waited for less often
 	groupTime    = 5 * time.Second // after which what has come to an archive is made safe, so that a slow line loses little
 
-	stretchMessages = 10_000 // in the hands of a lane that is alone; it makes groups of them safe on the way
+	stretchMessages = 4_000 // in the hands of a lane that is alone; it makes groups of them safe on the way
 )
 
 // A group is a stretch of one mailbox's work: messages to move, or flags to set.
