@@ -158,7 +158,7 @@ func (s *source) fetch(shelf *shelf, m migrate.Message, row ledger.Message, yiel
 		if err == nil {
 			_, err = stored.Seek(0, io.SeekStart)
 		}
-		reader = &checked{r: shelf.wireForm(row, stored), hasher: migrate.NewHasher(), row: row}
+		reader = &checked{r: shelf.wireForm(row, stored), hasher: migrate.NewHasher(), row: row, left: size}
 	}
 	if err == nil {
 		err = compare(s.hasher.Identity(), row)
@@ -166,21 +166,22 @@ func (s *source) fetch(shelf *shelf, m migrate.Message, row ledger.Message, yiel
 	if err != nil {
 		return yield(migrate.Fetched{Message: m, Err: damage(row, err)}, nil)
 	}
-	return yield(migrate.Fetched{Message: m, Body: migrate.Body{Reader: reader, Size: size}}, nil)
+	return yield(migrate.Fetched{Message: m, Body: migrate.Body{Reader: reader, Size: size}, Checked: row.Identity}, nil)
 }
 
-// A checked reader hashes what it gives, and has an error in place of the end if that is not the message: the octets
+// A checked reader hashes what it gives, and has an error with the last of it if that is not the message: the octets
 // were good a moment ago, but a disk may change its mind.
 type checked struct {
 	r      io.Reader
 	hasher *migrate.Hasher
 	row    ledger.Message
+	left   int64 // octets
 }
 
 func (c *checked) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	_, _ = c.hasher.Write(p[:n]) // never fails
-	if err == io.EOF {
+	if c.left -= int64(n); c.left <= 0 || err == io.EOF {
 		if differs := compare(c.hasher.Identity(), c.row); differs != nil {
 			return n, damage(c.row, differs)
 		}

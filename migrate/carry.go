@@ -97,12 +97,16 @@ func (l *lane) append(ctx context.Context, w *work, f Fetched) (Message, error) 
 		m.InternalDate = arrival(l.head, time.Now())
 		body = l.head
 	}
-	hashed := NewHashedReader(body)
-	err := l.sink.Append(ctx, w.dest, m, Body{Reader: hashed, Size: f.Body.Size})
+	identity := func() Identity { return f.Checked }
+	if f.Checked.IsZero() {
+		hashed := NewHashedReader(body)
+		body, identity = hashed, hashed.Identity
+	}
+	err := l.sink.Append(ctx, w.dest, m, Body{Reader: body, Size: f.Body.Size})
 	if source.err != nil {
 		return m, &sourceError{source.err}
 	}
-	m.Identity = hashed.Identity()
+	m.Identity = identity()
 	return m, err
 }
 
