@@ -112,11 +112,13 @@ func (d *destination) madeEmpty(l *lane, next Key) {
 	}
 }
 
-// put notes what was put in.
+// put notes what was put in, where there is an account of that: an archive needs none.
 func (d *destination) put(key Key) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.account.stored.add(key)
+	if !d.account.next.IsZero() {
+		d.account.stored.add(key)
+	}
 }
 
 // disown takes back what the ledger answers for, where its entries no longer name all that they have put there.
