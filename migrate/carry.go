@@ -132,12 +132,13 @@ func (l *lane) commit(ctx context.Context, w *work, sink Sink, inHand []Message)
 		return o, err
 	}
 	var fatal, temporary error
+	d := l.destination(w.dest)
 	for i, m := range inHand {
 		switch m.Size = m.Identity.Size; {
 		case stored[i].Err == nil:
 			l.settle(w, Event{Message: m, Outcome: Copied, Dropped: stored[i].Dropped})
 			o.settled = append(o.settled, m.Key)
-			l.destination(w.dest).put(stored[i].Key)
+			d.put(stored[i].Key)
 		case errors.Is(stored[i].Err, ErrAgain):
 			o.again = append(o.again, inHand[i])
 		case IsTemporary(stored[i].Err):

@@ -76,10 +76,6 @@ func (s *survey) handOut(ctx context.Context, end bool) error {
 		s.broken = true
 		return err
 	}
-	b := s.groupBound(s.groupScale())
-	if s.onlyControl() {
-		b = bound{messages: stretchMessages}
-	}
 	for len(s.flags) >= groupMessages || end && len(s.flags) > 0 {
 		n := min(len(s.flags), groupMessages)
 		if err := s.hand(ctx, &group{work: s.work, flags: s.flags[:n:n]}); err != nil {
@@ -87,19 +83,10 @@ func (s *survey) handOut(ctx context.Context, end bool) error {
 		}
 		s.flags = s.flags[n:]
 	}
-	for len(s.fresh) > 0 && (end || !s.collect) {
-		n, octets, full := b.prefix(s.fresh)
-		if !full && !end {
-			break
-		}
-		s.update(func() {
-			s.progress.MessagesTotal += int64(n)
-			s.progress.OctetsTotal += octets
-		})
-		if err := s.hand(ctx, &group{work: s.work, messages: s.fresh[:n:n], octets: octets}); err != nil {
+	if end || !s.collect {
+		if err := s.handFresh(ctx, end); err != nil {
 			return err
 		}
-		s.fresh = s.fresh[n:]
 	}
 	if len(s.fresh) == 0 {
 		s.fresh = nil // the groups have what was there
@@ -109,6 +96,29 @@ func (s *survey) handOut(ctx context.Context, end bool) error {
 	}
 	if end && s.create && !s.handed {
 		return s.hand(ctx, &group{work: s.work})
+	}
+	return nil
+}
+
+// handFresh dispatches messages to be moved: in full groups, and in the end all.
+func (s *survey) handFresh(ctx context.Context, end bool) error {
+	b := bound{messages: stretchMessages}
+	if !s.onlyControl() {
+		b = s.groupBound(s.groupScale())
+	}
+	for len(s.fresh) > 0 {
+		n, octets, full := b.prefix(s.fresh)
+		if !full && !end {
+			return nil
+		}
+		s.update(func() {
+			s.progress.MessagesTotal += int64(n)
+			s.progress.OctetsTotal += octets
+		})
+		if err := s.hand(ctx, &group{work: s.work, messages: s.fresh[:n:n], octets: octets}); err != nil {
+			return err
+		}
+		s.fresh = s.fresh[n:]
 	}
 	return nil
 }
