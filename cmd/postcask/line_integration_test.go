@@ -30,6 +30,7 @@ type line struct {
 
 	to       string
 	next     func() cut // asked once for each connection
+	marks    []int64    // ascending: whichever connection carries that octet of all that are moved is cut there
 	listener net.Listener
 	wg       sync.WaitGroup
 	mu       sync.Mutex
@@ -38,13 +39,13 @@ type line struct {
 }
 
 // startLine makes a line to the server at an address, until the test ends.
-func startLine(t *testing.T, to string, next func() cut) *line {
+func startLine(t *testing.T, to string, next func() cut, marks ...int64) *line {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &line{addr: listener.Addr().String(), to: to, next: next, listener: listener, open: map[net.Conn]bool{}}
+	l := &line{addr: listener.Addr().String(), to: to, next: next, marks: marks, listener: listener, open: map[net.Conn]bool{}}
 	l.wg.Go(func() {
 		for {
 			client, err := listener.Accept()
@@ -89,7 +90,7 @@ func (l *line) connect(client net.Conn) {
 	if !l.keep(client, server) {
 		return
 	}
-	c := &cutConn{cut: l.next(), moved: &l.moved, tags: map[string]bool{}}
+	c := &cutConn{cut: l.next(), line: l, tags: map[string]bool{}}
 	var both sync.WaitGroup
 	carry := func(from, to net.Conn, carry func(io.Reader, io.Writer) error) {
 		both.Go(func() {
@@ -115,14 +116,14 @@ var errCut = errors.New("cut")
 // cutConn is one connection over a line.
 type cutConn struct {
 	cut
-	moved *atomic.Int64
-	mu    sync.Mutex
-	tags  map[string]bool // of APPENDs
+	line *line
+	mu   sync.Mutex
+	tags map[string]bool // of APPENDs
 }
 
 // commands carries what the client says: lines, and the literals that they announce (RFC 9051, section 4.3).
 func (c *cutConn) commands(from io.Reader, to io.Writer) error {
-	r, w := bufio.NewReader(from), &boundedWriter{to, c.toServer, c.moved}
+	r, w := bufio.NewReader(from), &boundedWriter{to, c.toServer, c.line}
 	appends := 0
 	for within, appending := false, false; ; {
 		text, err := r.ReadString('\n')
@@ -167,7 +168,7 @@ func announced(text string) int64 {
 
 // answers carries what the server says.
 func (c *cutConn) answers(from io.Reader, to io.Writer) error {
-	r, w := bufio.NewReader(from), &boundedWriter{to, c.toClient, c.moved}
+	r, w := bufio.NewReader(from), &boundedWriter{to, c.toClient, c.line}
 	for answered := 0; ; {
 		text, err := r.ReadString('\n')
 		tag, _, _ := strings.Cut(text, " ")
@@ -189,11 +190,22 @@ func (c *cutConn) answers(from io.Reader, to io.Writer) error {
 	}
 }
 
-// boundedWriter writes so many octets, or without end where that is 0, and then is cut.
+// move counts octets that go over, and tells whether there is a mark among them.
+func (l *line) move(n int) (marked bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	moved := l.moved.Add(int64(n))
+	if marked = len(l.marks) > 0 && moved >= l.marks[0]; marked {
+		l.marks = l.marks[1:]
+	}
+	return marked
+}
+
+// boundedWriter writes so many octets, or without end where that is 0, and then is cut; or where the line has a mark.
 type boundedWriter struct {
-	w     io.Writer
-	left  int64
-	moved *atomic.Int64
+	w    io.Writer
+	left int64
+	line *line
 }
 
 func (b *boundedWriter) Write(p []byte) (int, error) {
@@ -201,9 +213,12 @@ func (b *boundedWriter) Write(p []byte) (int, error) {
 	if bounded {
 		p = p[:min(int64(len(p)), b.left)]
 	}
+	marked := b.line.move(len(p))
+	if marked {
+		p = p[:len(p)/2]
+	}
 	n, err := b.w.Write(p)
-	b.moved.Add(int64(n))
-	if b.left -= int64(n); err == nil && bounded && b.left == 0 {
+	if b.left -= int64(n); marked || err == nil && bounded && b.left == 0 {
 		err = errCut
 	}
 	return n, err
