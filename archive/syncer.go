@@ -24,6 +24,8 @@ const (
 	triesOfEach  = 2  // of each way before one is preferred; the first may pay for what others wrote before
 	triesBetween = 32 // the other way is tried again after this, times how much dearer it was
 	mostBetween  = 512
+
+	cheapFile = time.Millisecond // while a file costs less, syncfs pays for nobody else, and the other way is not tried
 )
 
 // A syncer makes the files of Maildir groups durable, the way that costs less here and now. It is safe for use by
@@ -150,6 +152,8 @@ func (s *syncer) choose(dir *folder, files int) int {
 		cheap, dear = each, together
 	}
 	switch {
+	case s.tries[each] == 0 && (s.tries[together] == 0 || s.cost[together] < cheapFile):
+		return together
 	case min(s.tries[each], s.tries[together]) < triesOfEach:
 		if s.tries[together] <= s.tries[each] {
 			return together

@@ -218,6 +218,13 @@ func TestSyncsTheCheaperWay(t *testing.T) {
 			}
 			return [ways]time.Duration{each: 2 * ms, together: ms}
 		}, 30, 2, each},
+		"syncfs pays for nobody else": {func(int) [ways]time.Duration { return [ways]time.Duration{each: 4 * ms, together: ms / 2} }, 0, 0, each},
+		"another program begins to write where none did": {func(n int) [ways]time.Duration {
+			if n < 100 {
+				return [ways]time.Duration{each: 2 * ms, together: ms / 2}
+			}
+			return [ways]time.Duration{each: 2 * ms, together: 50 * ms}
+		}, 110, 100, together},
 		"another program begins to write": {func(n int) [ways]time.Duration {
 			if n < 100 {
 				return [ways]time.Duration{each: 2 * ms, together: ms}
