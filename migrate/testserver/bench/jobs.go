@@ -65,13 +65,14 @@ func (b *bench) jobs() []job {
 			goals: []goal{{phase: full, most: 0.8, scale: "full"}, {phase: full, than: "mpop", most: 0.5}, {phase: noop, most: 0.42}, {phase: add, most: 0.8}}},
 		{name: "IMAP to IMAP", account: large, into: toServer, phases: true,
 			tools: []*tool{limitOfCopy, postcaskMigrate, interimap, mbsyncMigrate, imapsync},
-			goals: []goal{{phase: full, than: "limit", most: 1.2}, {phase: full, than: "interimap", most: 0.65}, {phase: full, than: "imapsync", most: 0.12}}},
+			goals: []goal{{phase: full, than: "limit", most: 1.2}, {phase: full, than: "interimap", most: 0.65}, {phase: full, than: "imapsync", most: 0.12},
+				{phase: noop, than: "mbsync", most: 1}, {phase: add, than: "mbsync", most: 1}}},
 		{name: "IMAP to IMAP", account: small, far: true, into: toServer, phases: true,
 			tools: []*tool{limitOfCopy, postcaskMigrate, interimap, mbsyncMigrate, &slow},
 			goals: []goal{{phase: full, than: "limit", most: 1.3}, {phase: full, than: "interimap", most: 0.3}, {phase: noop, most: 0.42}, {phase: add, most: 0.8}}},
 		{name: "archive to IMAP", account: large, into: toServer,
-			tools: []*tool{limitOfCopy, postcaskRestore, postcaskRestoreMbox},
-			goals: []goal{{phase: full, than: "limit", most: 1.2}, {of: postcaskRestoreMbox, phase: full, than: "limit", most: 1.2}}},
+			tools: []*tool{limitOfCopy, postcaskRestore, postcaskRestoreMbox, migrateBeside},
+			goals: []goal{{phase: full, than: migrateBeside.name, most: 1}, {of: postcaskRestoreMbox, phase: full, than: migrateBeside.name, most: 1}}},
 		{name: "IMAP to Maildir, one huge message", account: huge, into: toDisk, single: true, tools: []*tool{limitOfFetch, postcaskBackup, mbsyncBackup}},
 		{name: "POP3 to Maildir, one huge message", account: huge, pop: true, into: toDisk, single: true, tools: []*tool{limitOfRetr, postcaskPOP, mpop}},
 		{name: "IMAP to IMAP, one huge message", account: huge, into: toServer, single: true, tools: []*tool{limitOfCopy, postcaskMigrate, interimap, mbsyncMigrate, imapsync}},
@@ -153,12 +154,12 @@ func (b *bench) do(ctx context.Context, j *job) (rows []*row, err error) {
 				}
 				if row.fault = b.step(ctx, j, row, p, i*rounds+round); row.fault == nil {
 					s := row.samples[p][len(row.samples[p])-1]
-					fmt.Fprintf(b.tell, "  %-15s %-12s %8.2f s  %.2f s CPU, server %.2f s, %d MB\n", row.tool.name, p,
+					fmt.Fprintf(b.tell, "  %-17s %-12s %8.2f s  %.2f s CPU, server %.2f s, %d MB\n", row.tool.name, p,
 						s.Wall.Seconds(), (s.User + s.System).Seconds(), s.server.Seconds(), s.Memory/1e6)
 				} else if ctx.Err() != nil || !row.tool.peer() { // without the limit or postcask there is nothing to tell
 					return nil, fmt.Errorf("%s: %w", row.tool.name, row.fault)
 				} else {
-					fmt.Fprintf(b.tell, "  %-15s %v\n", row.tool.name, row.fault)
+					fmt.Fprintf(b.tell, "  %-17s %v\n", row.tool.name, row.fault)
 				}
 			}
 		}

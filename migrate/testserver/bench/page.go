@@ -66,7 +66,7 @@ func (w *page) goals(size string, results []result) {
 		}
 		for _, row := range r.rows {
 			if samples := row.samples[full]; row.tool.ours() && len(samples) > 0 {
-				w.verdict(r, "memory", fmt.Sprintf("≤ %d MB", memoryGoal), float64(median(samples).Memory)/1e6, memoryGoal, " MB")
+				w.verdict(r, row.tool.of("memory"), fmt.Sprintf("≤ %d MB", memoryGoal), float64(median(samples).Memory)/1e6, memoryGoal, " MB")
 			}
 		}
 	}
@@ -78,7 +78,7 @@ func (w *page) goal(r result, g goal) {
 	own := r.find("postcask")
 	what := string(g.phase)
 	if g.of != nil {
-		own, what = r.find(g.of.name), what+", mbox"
+		own, what = r.find(g.of.name), g.of.of(what)
 	}
 	if own == nil || len(own.samples[g.phase]) == 0 {
 		return

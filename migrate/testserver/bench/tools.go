@@ -54,6 +54,9 @@ func (t *tool) can(p phase) bool { return t.phases == nil || slices.Contains(t.p
 func (t *tool) ours() bool { return strings.HasPrefix(t.name, "postcask") }
 func (t *tool) peer() bool { return !t.ours() && t.name != "limit" }
 
+// of names what is told of a form of postcask, after that form where it is not the first.
+func (t *tool) of(what string) string { return what + strings.TrimPrefix(t.name, "postcask") }
+
 func (t *tool) command(r *room, p phase) *exec.Cmd {
 	args := t.args(r, p)
 	cmd := exec.Command(args[0], args[1:]...)
@@ -108,13 +111,18 @@ func backupTool(name, scheme, format string) *tool {
 	return postcaskTool(name, format, func(r *room) []string { return []string{"backup", url(scheme, r.source, r), r.out, "--format", format} })
 }
 
-var (
-	postcaskBackup     = backupTool("postcask", "imap", "maildir")
-	postcaskBackupMbox = backupTool("postcask, mbox", "imap", "mbox")
-	postcaskPOP        = backupTool("postcask", "pop3", "maildir")
-	postcaskMigrate    = postcaskTool("postcask", "", func(r *room) []string {
+func migrateTool(name string) *tool {
+	return postcaskTool(name, "", func(r *room) []string {
 		return []string{"migrate", url("imap", r.source, r), url("imap", r.destination, r)}
 	})
+}
+
+var (
+	postcaskBackup      = backupTool("postcask", "imap", "maildir")
+	postcaskBackupMbox  = backupTool("postcask, mbox", "imap", "mbox")
+	postcaskPOP         = backupTool("postcask", "pop3", "maildir")
+	postcaskMigrate     = migrateTool("postcask")
+	migrateBeside       = migrateTool("postcask, migrate")
 	postcaskRestore     = restoreTool("postcask", "maildir")
 	postcaskRestoreMbox = restoreTool("postcask, mbox", "mbox")
 )
