@@ -103,7 +103,7 @@ func BenchmarkBody(b *testing.B) {
 	}
 }
 
-// BenchmarkListing reads STAT, LIST and UIDL of a maildrop with 100,000 messages, and finds each by its name.
+// BenchmarkListing reads STAT, LIST and UIDL of a maildrop with 100,000 messages, and finds each by its name, some at once.
 func BenchmarkListing(b *testing.B) {
 	const count = 100_000
 	var list, uidl []byte
@@ -118,9 +118,17 @@ func BenchmarkListing(b *testing.B) {
 				"C: LIST", "s: +OK\r\n"+string(list)+".\r\n", "C: UIDL", "s: +OK\r\n"+string(uidl)+".\r\n", "C: QUIT", "S: +OK", "END")...)
 		})
 		s := openAt(b, cfg)
+		var some []migrate.Message
 		for m, err := range s.Messages(b.Context(), migrate.Inbox) {
-			if err != nil || s.drop.number(m.Key.Name) == 0 {
-				b.Fatal(err, m)
+			if some = append(some, m); err == nil && len(some) == findAtOnce {
+				var found map[string]scan
+				if found, err = s.drop.find(some); found[m.Key.Name].number == 0 {
+					b.Fatal("not found:", m)
+				}
+				some = some[:0]
+			}
+			if err != nil {
+				b.Fatal(err)
 			}
 		}
 		s.Close()

@@ -44,6 +44,7 @@ func (s *Session) Remove(ctx context.Context, mbox migrate.Path, doomed []migrat
 		err = s.commit(ctx)
 	}
 	s.closed = true
+	s.drop.close()
 	s.conn.Close() // without QUIT, where that was not said: then nothing is deleted
 	if err != nil {
 		return migrate.Removal{}, err
@@ -64,7 +65,11 @@ func (s *Session) dele(ctx context.Context, mbox migrate.Path, doomed []migrate.
 		removed[i] = migrate.Removed{Key: m.Key}
 	}
 	now := doomed[:min(len(doomed), deleMessages)]
-	sure, err := s.recognised(ctx, mbox, now)
+	listed, err := drop.find(messagesOf(now))
+	if err != nil {
+		return nil, false, err
+	}
+	sure, err := s.recognised(ctx, mbox, now, listed)
 	if err != nil {
 		return nil, false, err
 	}
@@ -74,7 +79,7 @@ func (s *Session) dele(ctx context.Context, mbox migrate.Path, doomed []migrate.
 		if i > 0 && time.Since(began) > deleTime {
 			break
 		}
-		if !s.NamedByStore(m.Key) || drop.number(m.Key.Name) == 0 {
+		if !s.NamedByStore(m.Key) || listed[m.Key.Name].number == 0 {
 			r.Fate, r.Err = s.unfound(m.Key)
 			continue
 		}
@@ -88,19 +93,27 @@ func (s *Session) dele(ctx context.Context, mbox migrate.Path, doomed []migrate.
 		}
 		condemned = append(condemned, i)
 	}
-	if err := s.condemn(ctx, now, condemned, removed); err != nil {
+	if err := s.condemn(ctx, now, condemned, listed, removed); err != nil {
 		return nil, true, err
 	}
 	return removed, len(condemned) > 0, nil
 }
 
+func messagesOf(doomed []migrate.Doomed) []migrate.Message {
+	messages := make([]migrate.Message, len(doomed))
+	for i, m := range doomed {
+		messages[i].Key = m.Key
+	}
+	return messages
+}
+
 // condemn sends DELE for the messages at these places, in one flight where the server allows it, and notes what it says.
-func (s *Session) condemn(ctx context.Context, doomed []migrate.Doomed, places []int, removed []migrate.Removed) error {
+func (s *Session) condemn(ctx context.Context, doomed []migrate.Doomed, places []int, listed map[string]scan, removed []migrate.Removed) error {
 	stop := s.conn.Watch(ctx)
 	defer stop()
 	numbers, lines := make([]string, len(places)), make([]string, len(places))
 	for i, at := range places {
-		numbers[i] = strconv.Itoa(s.drop.number(doomed[at].Key.Name))
+		numbers[i] = strconv.Itoa(listed[doomed[at].Key.Name].number)
 		lines[i] = "DELE " + numbers[i]
 	}
 	if s.can("PIPELINING") && len(lines) > 0 {
@@ -134,20 +147,18 @@ func (s *Session) unfound(key migrate.Key) (migrate.Fate, error) {
 	if !s.NamedByStore(key) {
 		return migrate.Kept, errors.New("the server has no unique id for it")
 	}
-	for i := range s.drop.names.len() {
-		if s.drop.names.of(i) == "" {
-			return migrate.Kept, errors.New("its unique id is no longer told, or that of several messages")
-		}
+	if s.drop.nameless > 0 {
+		return migrate.Kept, errors.New("its unique id is no longer told, or that of several messages")
 	}
 	return migrate.Vanished, nil
 }
 
 // recognised tells which messages have the size and the header that are expected.
-func (s *Session) recognised(ctx context.Context, mbox migrate.Path, doomed []migrate.Doomed) (map[migrate.Key]bool, error) {
+func (s *Session) recognised(ctx context.Context, mbox migrate.Path, doomed []migrate.Doomed, listed map[string]scan) (map[migrate.Key]bool, error) {
 	headers := map[migrate.Key]migrate.Digest{}
 	var ask []migrate.Message
 	for _, m := range doomed {
-		if number := s.drop.number(m.Key.Name); number != 0 && !m.Unread && s.NamedByStore(m.Key) && s.drop.message(number).Size == m.Identity.Size {
+		if there := listed[m.Key.Name]; there.number != 0 && !m.Unread && s.NamedByStore(m.Key) && there.size == m.Identity.Size {
 			headers[m.Key] = m.Header
 			ask = append(ask, migrate.Message{Key: m.Key})
 		}

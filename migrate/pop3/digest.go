@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 
 	"postcask/migrate"
 )
@@ -12,22 +11,18 @@ import (
 // nameStretch names further messages, at least one: those with a UIDL have their names, and of the others it reads as
 // many as the cache holds, since they are asked for next as a rule.
 func (s *Session) nameStretch(ctx context.Context) error {
-	drop := s.drop
-	var unnamed []request
-	var octets int64
-	upTo := drop.named
-	for upTo < drop.count() {
-		r := request{number: upTo + 1, octets: drop.sizes[upTo]}
-		if drop.names.of(upTo) == "" {
-			if len(unnamed) > 0 && (len(unnamed) == windowCommands || octets+r.weight() > cacheOctets) {
-				break
-			}
-			unnamed = append(unnamed, r)
-			octets += r.weight()
-		}
-		upTo++
+	unnamed, upTo, err := s.drop.unnamed()
+	if err != nil {
+		return err
 	}
-	for reply, err := range s.run(ctx, slices.Values(unnamed), retr) {
+	requests := func(yield func(request, error) bool) {
+		for _, r := range unnamed {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+	for reply, err := range s.run(ctx, requests, retr) {
 		if err != nil {
 			return err
 		}
@@ -35,8 +30,34 @@ func (s *Session) nameStretch(ctx context.Context) error {
 			return err
 		}
 	}
-	drop.named = upTo
+	s.drop.named = upTo
 	return nil
+}
+
+// unnamed gives the next messages that have no name, and up to which number there are no others.
+func (d *maildrop) unnamed() (ask []request, upTo int, err error) {
+	if d.nameless == 0 {
+		return nil, d.count, nil
+	}
+	var octets int64
+	for upTo = d.named; upTo < d.count; upTo++ {
+		uidl, err := d.uidl(upTo + 1)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(uidl) > 0 {
+			continue
+		}
+		r := request{number: upTo + 1}
+		if r.octets, err = d.size(r.number); err != nil {
+			return nil, 0, err
+		}
+		if len(ask) > 0 && (len(ask) == windowCommands || octets+r.weight() > cacheOctets) {
+			break
+		}
+		ask, octets = append(ask, r), octets+r.weight()
+	}
+	return ask, upTo, nil
 }
 
 // name gives one message the name that its octets make, and keeps them if they are few.
@@ -62,7 +83,7 @@ func (s *Session) name(r reply) error {
 
 // nameAll names every message.
 func (s *Session) nameAll(ctx context.Context) error {
-	for s.drop.named < s.drop.count() {
+	for s.drop.named < s.drop.count {
 		if err := s.nameStretch(ctx); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"slices"
 
 	"postcask/migrate"
 )
@@ -73,30 +74,40 @@ func (s *Session) prepare(ctx context.Context, mbox migrate.Path, messages []mig
 		return err
 	}
 	for i := range messages {
-		if name := messages[i].Key.Name; drop.mayBeUnnamed(name) && drop.number(name) == 0 {
+		if drop.mayBeUnnamed(messages[i].Key.Name) {
 			return s.nameAll(ctx)
 		}
 	}
 	return nil
 }
 
+// findAtOnce is how many messages are looked for in one look at the maildrop.
+const findAtOnce = 1000
+
 // requests yields what to ask for messages, in order. Those that are not in this session's listing are left out.
-func (s *Session) requests(messages []migrate.Message, whole bool) iter.Seq[request] {
-	return func(yield func(request) bool) {
-		for i := range messages {
-			key := messages[i].Key
-			number := s.drop.number(key.Name)
-			if number == 0 || key.UID != 0 || key.Validity != 0 {
-				continue
-			}
-			r := request{message: &messages[i], number: number}
-			if whole { // a header is small, however large its message
-				r.octets = s.drop.message(number).Size
-				r.known, _ = s.cache.get(number)
-				r.err = s.endless.err(key.Name)
-			}
-			if !yield(r) {
+func (s *Session) requests(messages []migrate.Message, whole bool) iter.Seq2[request, error] {
+	return func(yield func(request, error) bool) {
+		for part := range slices.Chunk(messages, findAtOnce) {
+			found, err := s.drop.find(part)
+			if err != nil {
+				yield(request{}, err)
 				return
+			}
+			for i := range part {
+				m := &part[i]
+				there := found[m.Key.Name]
+				if there.number == 0 || m.Key.UID != 0 || m.Key.Validity != 0 {
+					continue
+				}
+				r := request{message: m, number: there.number}
+				if whole { // a header is small, however large its message
+					r.octets = there.size
+					r.known, _ = s.cache.get(r.number)
+					r.err = s.endless.err(m.Key.Name)
+				}
+				if !yield(r, nil) {
+					return
+				}
 			}
 		}
 	}

@@ -23,7 +23,7 @@ const (
 
 // A request is one message that the lane shall ask for.
 type request struct {
-	message *migrate.Message // that is asked for; the lane does not look at it
+	message *migrate.Message // that is asked for; nil where it is to be named
 	number  int              // in this session
 	octets  int64            // as LIST has it
 	known   []byte           // the octets, where they are at hand: then nothing is asked
@@ -53,17 +53,17 @@ func (q question) appendTo(line []byte, number int) []byte {
 type lane struct {
 	s        *Session
 	question question
-	requests func() (request, bool) // gives the next one
-	ended    bool                   // there are none
-	spare    *request               // one that did not fit into the window
-	queue    []request              // under way, or known, in order
-	octets   int64                  // under way
+	requests func() (request, error, bool) // gives the next one
+	ended    bool                          // there are none
+	spare    *request                      // one that did not fit into the window
+	queue    []request                     // under way, or known, in order
+	octets   int64                         // under way
 	commands []byte
 }
 
 // run asks for each message that requests yields, and gives the replies in the same order. No more requests are taken
 // than the window holds. What the caller leaves of a body is skipped. An error ends the sequence and the session.
-func (s *Session) run(ctx context.Context, requests iter.Seq[request], question question) iter.Seq2[reply, error] {
+func (s *Session) run(ctx context.Context, requests iter.Seq2[request, error], question question) iter.Seq2[reply, error] {
 	return func(yield func(reply, error) bool) {
 		if err := s.alive(ctx); err != nil {
 			yield(reply{}, err)
@@ -76,7 +76,7 @@ func (s *Session) run(ctx context.Context, requests iter.Seq[request], question 
 			yield(reply{}, err)
 			return
 		}
-		next, end := iter.Pull(requests)
+		next, end := iter.Pull2(requests)
 		defer end()
 		l := &lane{s: s, question: question, requests: next}
 		s.lane = l
@@ -153,7 +153,10 @@ func (l *lane) fill() error {
 	sent := 0
 	l.commands = l.commands[:0]
 	for s.pending+sent < window && len(l.queue) < windowCommands {
-		r, ok := l.pull()
+		r, ok, err := l.pull()
+		if err != nil {
+			return err
+		}
 		if !ok {
 			break
 		}
@@ -186,14 +189,14 @@ func (l *lane) fill() error {
 }
 
 // pull gives the next request.
-func (l *lane) pull() (r request, ok bool) {
+func (l *lane) pull() (r request, ok bool, err error) {
 	if l.spare != nil {
 		r, l.spare = *l.spare, nil
-		return r, true
+		return r, true, nil
 	}
-	r, ok = l.requests()
+	r, err, ok = l.requests()
 	l.ended = !ok
-	return r, ok
+	return r, ok, err
 }
 
 // isSettled tells whether nothing has to be asked.
@@ -202,8 +205,8 @@ func (r request) isSettled() bool { return r.known != nil || r.err != nil }
 // newBody makes the body that answers r.
 func (s *Session) newBody(r request) *body {
 	b := &body{conn: s.conn, announced: r.octets, endless: s.endless}
-	if r.number > 0 {
-		b.uidl = s.drop.names.of(r.number - 1)
+	if r.message != nil {
+		b.uidl = r.message.Key.Name
 	}
 	return b
 }

@@ -2,6 +2,7 @@ package pop3
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -12,7 +13,7 @@ import (
 	"postcask/migrate/wire"
 )
 
-// maildropLimit bounds how many messages a maildrop may hold, and so the memory that a server can take.
+// maildropLimit bounds how many messages a maildrop may hold, and so the time and the disk that a server can take.
 const maildropLimit = 1_000_000
 
 // Messages lists INBOX in the order of the maildrop; it is the same listing for the whole session. A Message has no
@@ -26,7 +27,7 @@ func (s *Session) Messages(ctx context.Context, mbox migrate.Path) iter.Seq2[mig
 			yield(migrate.Message{}, err)
 			return
 		}
-		for number := 1; number <= drop.count(); number++ {
+		for number := 1; number <= drop.count; number++ {
 			if number > drop.named {
 				if err := s.nameStretch(ctx); err != nil {
 					yield(migrate.Message{}, err)
@@ -40,7 +41,8 @@ func (s *Session) Messages(ctx context.Context, mbox migrate.Path) iter.Seq2[mig
 			if drop.gone[number] {
 				continue
 			}
-			if !yield(drop.message(number), nil) {
+			m, err := drop.message(number)
+			if !yield(m, err) || err != nil {
 				return
 			}
 		}
@@ -86,48 +88,54 @@ func (s *Session) survey() (drop *maildrop, odd string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
+	drop = newMaildrop(count)
 	if count == 0 {
-		return newMaildrop(nil, newNameList(0)), "", s.settle()
+		return drop, "", s.settle()
 	}
-	sizes := newTally(count)
-	size := make([]int64, count)
-	err = s.list("LIST", maildropLimit+1, func(line []byte) {
-		number, rest, ok := numbered(line)
-		if sizes.see(number, ok) {
-			size[number-1] = announced(rest)
-		}
-	})
-	if err != nil {
-		return nil, "", err
+	odd, err = s.sizes(drop)
+	if err == nil && odd == "" {
+		odd, err = s.uidls(drop)
 	}
-	if odd := sizes.odd("LIST"); odd != "" {
-		return nil, odd, nil
-	}
-	uidls, odd, err := s.uidls(count)
 	if err != nil || odd != "" {
+		drop.close()
 		return nil, odd, err
 	}
-	return newMaildrop(size, uidls), "", nil
+	return drop, "", nil
 }
 
-// uidls asks for the unique ids. A server without UIDL gives empty ones. One that has it and does not tell now is an
-// error: other names for the same messages would make them look new.
-func (s *Session) uidls(count int) (uidls *nameList, odd string, err error) {
-	seen := newTally(count)
-	uidls = newNameList(count)
-	err = s.list("UIDL", maildropLimit+1, func(line []byte) {
+// sizes asks how large the messages are.
+func (s *Session) sizes(drop *maildrop) (odd string, err error) {
+	seen := newTally(drop.count)
+	var trouble error
+	err = s.list("LIST", maildropLimit+1, func(line []byte) {
 		number, rest, ok := numbered(line)
-		if seen.see(number, ok) && usable(rest) { // no other is kept: a server could make them long
-			uidls.set(number-1, rest)
+		if seen.see(number, ok) && trouble == nil {
+			trouble = drop.setSize(number, announced(rest))
 		}
 	})
-	if err != nil {
-		if isRefusal(err) && !s.can("UIDL") && migrate.KindOf(err) != migrate.Unavailable {
-			return newNameList(count), "", nil
+	return seen.odd("LIST"), cmp.Or(err, trouble)
+}
+
+// uidls asks for the unique ids, and keeps those that name one message alone. A server without UIDL gives none. One that
+// has it and does not tell now is an error: other names for the same messages would make them look new.
+func (s *Session) uidls(drop *maildrop) (odd string, err error) {
+	seen := newTally(drop.count)
+	hashes := make([]uint64, 0, drop.count)
+	var trouble error
+	err = s.list("UIDL", maildropLimit+1, func(line []byte) {
+		number, uidl, ok := numbered(line)
+		if seen.see(number, ok) && usable(uidl) && trouble == nil { // no other is kept: a server could make them long
+			hashes = append(hashes, hashOf(uidl))
+			trouble = drop.setUIDL(number, uidl)
 		}
-		return nil, "", err
+	})
+	if err != nil && isRefusal(err) && !s.can("UIDL") && migrate.KindOf(err) != migrate.Unavailable {
+		return "", nil
 	}
-	return uidls, seen.odd("UIDL"), nil
+	if odd, err = seen.odd("UIDL"), cmp.Or(err, trouble); err != nil || odd != "" {
+		return odd, err
+	}
+	return "", drop.dropDoubles(hashes)
 }
 
 // stat asks how many messages there are.

@@ -1,6 +1,8 @@
 package pop3
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -145,18 +147,20 @@ func TestOtherMailboxes(t *testing.T) {
 	}
 }
 
-// Each of many messages is found again by its name, and no other.
+// Each of many messages is found again by its name, whatever the order, and no other; what is kept of them takes a file
+// that is gone with the session.
 func TestLargeMaildropIsIndexed(t *testing.T) {
-	const count = 1000
+	t.Setenv("TMPDIR", t.TempDir())
+	const count = 20_011 // a prime number
 	var list, uidl strings.Builder
 	var want []string
 	for n := 1; n <= count; n++ {
-		name := "u" + strconv.Itoa(n*7919%1009) // 1009 is prime: each once, in no order
+		name := "u" + strconv.Itoa(n*7919%count) // each once, in no order
 		want = append(want, name)
-		list.WriteString(strconv.Itoa(n) + " 10\r\n")
+		list.WriteString(strconv.Itoa(n) + " " + strconv.Itoa(n+7) + "\r\n")
 		uidl.WriteString(strconv.Itoa(n) + " " + name + "\r\n")
 	}
-	s := open(t, loggedIn("UIDL", "C: STAT", "S: +OK 1000 10000", "C: LIST", "s: +OK\r\n"+list.String()+".\r\n",
+	s := open(t, loggedIn("UIDL", "C: STAT", fmt.Sprintf("S: +OK %d 1", count), "C: LIST", "s: +OK\r\n"+list.String()+".\r\n",
 		"C: UIDL", "s: +OK\r\n"+uidl.String()+".\r\n", "C: QUIT", "S: +OK", "END")...)
 	got, err := names(s)
 	if err != nil {
@@ -165,14 +169,53 @@ func TestLargeMaildropIsIndexed(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Fatal("the names differ")
 	}
-	for i, name := range want {
-		if n := s.drop.number(name); n != i+1 {
-			t.Errorf("%q is number %d, want %d", name, n, i+1)
+	if s.drop.sizes.file == nil || s.drop.uidls.file == nil {
+		t.Error("all of it is in memory")
+	}
+	ask := func(names ...string) map[string]scan {
+		messages := make([]migrate.Message, len(names))
+		for i, name := range names {
+			messages[i].Key.Name = name
+		}
+		found, err := s.drop.find(messages)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	for _, places := range [][]int{{0, 1, 2, 3}, {4}, {5, 9, 1000}, {count - 1, 0}, {17, 3, 17, 20_000, 2}} {
+		var names []string
+		for _, i := range places {
+			names = append(names, want[i])
+		}
+		for i, name := range names {
+			if got, want := ask(names...)[name], (scan{places[i] + 1, int64(places[i] + 8)}); got != want {
+				t.Errorf("%q is %v, want %v", name, got, want)
+			}
 		}
 	}
 	for _, name := range []string{"", "nobody", "~", want[0] + "z"} {
-		if n := s.drop.number(name); n != 0 {
-			t.Errorf("%q is number %d, want none", name, n)
+		if there := ask(want[4], name)[name]; there.number != 0 {
+			t.Errorf("%q is number %d, want none", name, there.number)
 		}
+	}
+	s.Close()
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); len(left) > 0 || err != nil {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// Where there is no room for the list of messages, that is said, and no message is taken for one without a name.
+func TestNoRoomForTheListing(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir()+"/missing")
+	const count = 20_000
+	var list, uidl strings.Builder
+	for n := 1; n <= count; n++ {
+		fmt.Fprintf(&list, "%d 3\r\n", n)
+		fmt.Fprintf(&uidl, "%d u%d\r\n", n, n)
+	}
+	s := open(t, loggedIn("UIDL", "C: STAT", fmt.Sprintf("S: +OK %d 1", count), "C: LIST", "s: +OK\r\n"+list.String()+".\r\n")...)
+	if got, err := names(s); len(got) > 0 || err == nil || migrate.KindOf(err) != migrate.Failed || !strings.Contains(err.Error(), "list of messages") {
+		t.Errorf("got %d names, %v", len(got), err)
 	}
 }

@@ -1,11 +1,10 @@
 package pop3
 
 import (
-	"bytes"
-	"cmp"
+	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"slices"
-	"sort"
 	"strings"
 
 	"postcask/migrate"
@@ -15,37 +14,42 @@ import (
 const digestPrefix = "sha256:"
 
 // A maildrop is what a server told of its messages, and the names that they go by. Numbers count from 1 (RFC 1939,
-// section 5); slices are indexed by number less one.
+// section 5).
 type maildrop struct {
-	sizes   []int64                  // -1 where not told
-	names   *nameList                // by UIDL or digest; empty where not known yet
-	byUIDL  []int32                  // numbers of the messages with a usable UIDL, in the order of those
-	byOther map[string]int           // numbers by any other name
+	count    int
+	sizes    *table // of 8 octets: as announced, -1 where not told
+	uidls    *table // length and octets of each; length 0 where there is none, or none that only one message has
+	nameless int    // messages without a UIDL
+	at       int    // from here on a name is looked for
+
+	others  map[int]string           // names made of digests
+	byOther map[string]int           // numbers by those
 	exact   map[int]migrate.Identity // of the messages that were read to be named
 	twins   map[migrate.Digest]int   // how many messages of a digest there were so far
 	named   int                      // messages up to this number have been named
 	gone    map[int]bool             // vanished since the listing
 }
 
-// newMaildrop names what can be named by UIDL: by one that is not empty and that only one message has.
-func newMaildrop(sizes []int64, uidls *nameList) *maildrop {
-	d := &maildrop{
-		sizes: sizes, names: uidls, byUIDL: make([]int32, 0, uidls.len()),
-		byOther: map[string]int{}, exact: map[int]migrate.Identity{}, twins: map[migrate.Digest]int{}, gone: map[int]bool{},
+const (
+	longestUIDL = 70
+	uidlWidth   = 1 + longestUIDL
+	sizeWidth   = 8
+)
+
+func newMaildrop(count int) *maildrop {
+	return &maildrop{
+		count: count, sizes: newTable(sizeWidth, count), uidls: newTable(uidlWidth, count), nameless: count,
+		others: map[int]string{}, byOther: map[string]int{}, exact: map[int]migrate.Identity{}, twins: map[migrate.Digest]int{}, gone: map[int]bool{},
 	}
-	for i := range uidls.len() {
-		if len(uidls.uidl(i)) > 0 {
-			d.byUIDL = append(d.byUIDL, int32(i+1))
-		}
-	}
-	slices.SortFunc(d.byUIDL, func(a, b int32) int {
-		return cmp.Or(bytes.Compare(d.uidl(a), d.uidl(b)), cmp.Compare(a, b))
-	})
-	d.dropDoubles()
-	return d
 }
 
-const longestUIDL = 70
+// close gives back what the maildrop takes; it may be nil.
+func (d *maildrop) close() {
+	if d != nil {
+		d.sizes.close()
+		d.uidls.close()
+	}
+}
 
 // usable tells whether a UIDL is one: 1 to 70 octets from 0x21 to 0x7E (RFC 1939, section 7).
 func usable[T string | []byte](uidl T) bool {
@@ -57,45 +61,141 @@ func usable[T string | []byte](uidl T) bool {
 	return len(uidl) >= 1 && len(uidl) <= longestUIDL
 }
 
-func (d *maildrop) uidl(number int32) []byte { return d.names.uidl(int(number) - 1) }
+func (d *maildrop) setSize(number int, size int64) error {
+	record, err := d.sizes.change(number - 1)
+	if err == nil {
+		binary.LittleEndian.PutUint64(record, uint64(size))
+	}
+	return err
+}
 
-// dropDoubles takes the name from all messages that share it: which is which may be told otherwise next time.
-func (d *maildrop) dropDoubles() {
-	single := d.byUIDL[:0]
-	for at := 0; at < len(d.byUIDL); {
-		end := at + 1
-		for end < len(d.byUIDL) && bytes.Equal(d.uidl(d.byUIDL[end]), d.uidl(d.byUIDL[at])) {
-			end++
+// size gives the octets that the server announced of a message, or -1.
+func (d *maildrop) size(number int) (int64, error) {
+	record, err := d.sizes.record(number - 1)
+	if err != nil {
+		return 0, err
+	}
+	return int64(binary.LittleEndian.Uint64(record)), nil
+}
+
+// setUIDL gives a usable UIDL to a message that has none.
+func (d *maildrop) setUIDL(number int, uidl []byte) error {
+	record, err := d.uidls.change(number - 1)
+	if err == nil {
+		record[0] = byte(copy(record[1:], uidl))
+		d.nameless--
+	}
+	return err
+}
+
+// uidl gives the UIDL of a message, valid until another is asked for. It is empty where there is none.
+func (d *maildrop) uidl(number int) ([]byte, error) {
+	record, err := d.uidls.record(number - 1)
+	if err != nil {
+		return nil, err
+	}
+	return record[1 : 1+record[0]], nil
+}
+
+var uidlSeed = maphash.MakeSeed()
+
+// hashOf stands for a UIDL. Nobody can know its seed; and where two of a million UIDLs have the same, which happens once in
+// many millions of sessions, they are taken for doubles.
+func hashOf(uidl []byte) uint64 { return maphash.Bytes(uidlSeed, uidl) }
+
+// dropDoubles takes the name from all messages that share it: which is which may be told otherwise next time. It is given
+// the hashes of all names, which it changes.
+func (d *maildrop) dropDoubles(hashes []uint64) error {
+	slices.Sort(hashes)
+	double := hashes[:0] // one less of each
+	for i := 1; i < len(hashes); i++ {
+		if hash := hashes[i]; hash == hashes[i-1] {
+			double = append(double, hash)
 		}
-		if end == at+1 {
-			single = append(single, d.byUIDL[at])
-		} else {
-			for _, number := range d.byUIDL[at:end] {
-				d.names.unset(int(number) - 1)
+	}
+	for number := 1; number <= d.count && len(double) > 0; number++ {
+		uidl, err := d.uidl(number)
+		if err != nil {
+			return err
+		}
+		if _, ok := slices.BinarySearch(double, hashOf(uidl)); !ok || len(uidl) == 0 {
+			continue
+		}
+		record, err := d.uidls.change(number - 1)
+		if err != nil {
+			return err
+		}
+		record[0] = 0
+		d.nameless++
+	}
+	return nil
+}
+
+// name gives the name of a message; it is empty where it has none yet.
+func (d *maildrop) name(number int) (string, error) {
+	if name, ok := d.others[number]; ok {
+		return name, nil
+	}
+	uidl, err := d.uidl(number)
+	return string(uidl), err
+}
+
+// A scan is what LIST tells of a message (RFC 1939, section 5).
+type scan struct {
+	number int
+	size   int64
+}
+
+// find looks for messages by name, among those that have been named; number 0 means that there is none. The maildrop is
+// read on from where the last one was found: who asks in its order, some at once, has it read but once in all.
+func (d *maildrop) find(messages []migrate.Message) (found map[string]scan, err error) {
+	found = make(map[string]scan, len(messages))
+	lacking := 0
+	for i := range messages {
+		key := messages[i].Key
+		if _, twice := found[key.Name]; twice || key.UID != 0 || key.Validity != 0 {
+			continue
+		}
+		var other scan
+		if number, ok := d.byOther[key.Name]; ok {
+			if other, err = d.scan(number); err != nil {
+				return nil, err
 			}
+		} else if usable(key.Name) {
+			lacking++
 		}
-		at = end
+		found[key.Name] = other
 	}
-	d.byUIDL = single
+	for range d.count {
+		if lacking == 0 {
+			break
+		}
+		number := d.at + 1
+		d.at = number % d.count
+		uidl, err := d.uidl(number)
+		if err != nil {
+			return nil, err
+		}
+		if _, wanted := found[string(uidl)]; !wanted || len(uidl) == 0 {
+			continue
+		}
+		if found[string(uidl)], err = d.scan(number); err != nil {
+			return nil, err
+		}
+		lacking--
+	}
+	return found, nil
 }
 
-func (d *maildrop) count() int { return len(d.sizes) }
-
-// number finds a message by its name, among those that have been named; 0 means that there is none.
-func (d *maildrop) number(name string) int {
-	if number, ok := d.byOther[name]; ok {
-		return number
-	}
-	at := sort.Search(len(d.byUIDL), func(i int) bool { return string(d.uidl(d.byUIDL[i])) >= name })
-	if name != "" && at < len(d.byUIDL) && string(d.uidl(d.byUIDL[at])) == name {
-		return int(d.byUIDL[at])
-	}
-	return 0
+func (d *maildrop) scan(number int) (scan, error) {
+	size, err := d.size(number)
+	return scan{number, size}, err
 }
 
-// mayBeUnnamed tells whether a name that number did not find may belong to a message that has none yet.
+// mayBeUnnamed tells whether a name that is not known may belong to a message that has none yet.
 func (d *maildrop) mayBeUnnamed(name string) bool {
-	return d.named < d.count() && (strings.HasPrefix(name, digestPrefix) || strings.HasPrefix(name, unreadablePrefix))
+	_, known := d.byOther[name]
+	return !known && d.named < d.count && (strings.HasPrefix(name, digestPrefix) || strings.HasPrefix(name, unreadablePrefix))
 }
 
 // nameByDigest names a message by what it is. Of several that are the same, the first has the plain digest and the
@@ -106,8 +206,7 @@ func (d *maildrop) nameByDigest(number int, identity migrate.Identity) {
 	if n := d.twins[identity.Trimmed]; n > 1 {
 		name = fmt.Sprintf("%s:%d", name, n)
 	}
-	d.names.setOther(number-1, name)
-	d.byOther[name], d.exact[number] = number, identity
+	d.others[number], d.byOther[name], d.exact[number] = name, number, identity
 }
 
 // unreadablePrefix holds a space, which no UIDL does.
@@ -116,15 +215,18 @@ const unreadablePrefix = "unreadable message "
 // nameByNumber names a message that has no UIDL and cannot be read, for this session alone: who asks for it is told why.
 func (d *maildrop) nameByNumber(number int) {
 	name := fmt.Sprintf("%s%d", unreadablePrefix, number)
-	d.names.setOther(number-1, name)
-	d.byOther[name] = number
+	d.others[number], d.byOther[name] = name, number
 }
 
 // message gives what is known of a message that has been named.
-func (d *maildrop) message(number int) migrate.Message {
-	m := migrate.Message{Key: migrate.Key{Name: d.names.of(number - 1)}, Size: d.sizes[number-1]}
+func (d *maildrop) message(number int) (m migrate.Message, err error) {
+	if m.Key.Name, err = d.name(number); err != nil {
+		return m, err
+	}
 	if identity, ok := d.exact[number]; ok {
 		m.Size, m.Identity = identity.Size, identity
+		return m, nil
 	}
-	return m
+	m.Size, err = d.size(number)
+	return m, err
 }

@@ -66,7 +66,7 @@ func (s *Session) Status(ctx context.Context, mbox migrate.Path) (migrate.Status
 	if err != nil {
 		return migrate.Status{}, err
 	}
-	return migrate.Status{Messages: int64(drop.count())}, nil
+	return migrate.Status{Messages: int64(drop.count)}, nil
 }
 
 // Close says QUIT, which with nothing deleted changes nothing, and hangs up. The answer is left for the next Open to wait
@@ -76,6 +76,7 @@ func (s *Session) Close() error {
 		return nil
 	}
 	s.closed = true
+	s.drop.close()
 	if s.conn.Err() != nil || !s.idle() || s.say("QUIT") != nil {
 		s.conn.Close()
 		return nil
