@@ -20,7 +20,11 @@ func TestHashSet(t *testing.T) {
 			t.Fatalf("it has not what was added up to %s", name(i))
 		}
 	}
-	if s.count != most {
-		t.Errorf("it holds %d hashes of %d names", s.count, most)
+	octets := 0
+	for _, bucket := range s.buckets {
+		octets += len(bucket)
+	}
+	if octets != most*hashOctets {
+		t.Errorf("it holds %d octets of %d names", octets, most)
 	}
 }

@@ -184,6 +184,7 @@ func (l *lane) pass(ctx context.Context, d *destination, g *group, messages []Me
 // first, and records them. It gives the others, and the keys of those that are settled.
 func (l *lane) recognise(ctx context.Context, d *destination, w *work, messages []Message) (fresh []Message, settled []Key, err error) {
 	var unread []Message
+	fresh = make([]Message, 0, len(messages))
 	for _, m := range messages {
 		if _, suspect := l.suspected(w, m.Key); suspect || d.mayHold(m) {
 			unread = append(unread, m)
