@@ -17,7 +17,8 @@ import (
 
 // Options tell how to open an archive. The zero value opens it for writing.
 type Options struct {
-	ReadOnly bool // takes no lock and changes nothing
+	ReadOnly bool   // takes no lock and changes nothing
+	Locked   func() // is called as soon as the lock is held; may be nil
 }
 
 // An Archive is an open archive. It is safe for use by several goroutines.
@@ -112,13 +113,13 @@ func Open(ctx context.Context, dir string, o Options) (*Archive, error) {
 		return nil, err
 	}
 	a := &Archive{dir: dir, manifest: m, readOnly: o.ReadOnly, disk: newDisk()}
-	if err := a.open(ctx); err != nil {
+	if err := a.open(ctx, o.Locked); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }
 
-func (a *Archive) open(ctx context.Context) (err error) {
+func (a *Archive) open(ctx context.Context, locked func()) (err error) {
 	if a.top, err = openFolder(a.dir); err != nil {
 		return err
 	}
@@ -131,6 +132,9 @@ func (a *Archive) open(ctx context.Context) (err error) {
 		}
 		if a.unlock, err = ledger.Lock(a.ownPath(lockFile)); err != nil {
 			return err
+		}
+		if locked != nil {
+			locked()
 		}
 	}
 	if a.index, err = ledger.Open(ctx, a.ownPath(indexFile), ledger.Options{ReadOnly: a.readOnly}); err != nil {

@@ -55,7 +55,9 @@ long, and only after its octets were read back from the disk just then and are t
 			if err != nil {
 				return err
 			}
-			plan := storePlan{dir: to.dir, format: o.format, madeFrom: from.String(), dryRun: o.dryRun, lockWait: o.lockWait}
+			defer source.sources.leave()
+			plan := storePlan{dir: to.dir, format: o.format, madeFrom: from.String(), dryRun: o.dryRun, lockWait: o.lockWait,
+				locked: func() { source.sources.begin(ctx) }}
 			return c.withStore(ctx, plan, func(store *archive.Archive) error {
 				return c.pull(ctx, source, to, store, o.options(from), o.deletion.deletion(source, store))
 			})

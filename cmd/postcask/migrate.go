@@ -88,10 +88,16 @@ func (c *cli) migrate(ctx context.Context, from, to *endpoint, o *migrateOptions
 	if err != nil {
 		return err
 	}
+	defer source.sources.leave()
+	defer destination.sinks.leave()
+	locked := func() {
+		source.sources.begin(ctx)
+		destination.sinks.begin(ctx)
+	}
 	var known migrate.Ledger
 	var release func() error
 	err = c.awaitLock(ctx, o.lockWait, func() (err error) {
-		known, release, err = openLedger(ctx, o.ledger, from.String(), to.String(), o.dryRun)
+		known, release, err = openLedger(ctx, o.ledger, from.String(), to.String(), o.dryRun, locked)
 		return err
 	})
 	if err != nil {
@@ -123,7 +129,9 @@ func (c *cli) migrateVia(ctx context.Context, from, to *endpoint, o *migrateOpti
 	if err != nil {
 		return err
 	}
-	plan := storePlan{dir: via.dir, format: o.format, madeFrom: from.String(), dryRun: o.dryRun, lockWait: o.lockWait}
+	defer source.sources.leave()
+	plan := storePlan{dir: via.dir, format: o.format, madeFrom: from.String(), dryRun: o.dryRun, lockWait: o.lockWait,
+		locked: func() { source.sources.begin(ctx) }}
 	return c.withStore(ctx, plan, func(store *archive.Archive) error { return c.pullAndReplay(ctx, source, via, store, destination, o) })
 }
 

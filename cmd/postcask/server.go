@@ -17,6 +17,9 @@ type server struct {
 	end  *endpoint
 	imap *imap.Account // one of the two
 	pop3 *pop3.Account
+
+	sources ahead[migrate.Source]
+	sinks   ahead[migrate.Sink]
 }
 
 func newServer(e *endpoint, timeout time.Duration, password func(context.Context) (string, error), log *slog.Logger) *server {
@@ -24,18 +27,27 @@ func newServer(e *endpoint, timeout time.Duration, password func(context.Context
 		Host: e.host, Port: e.port, TLS: e.tls, CAFile: e.ca, Pin: e.pin, Timeout: timeout,
 		Auth: e.auth, User: e.user, Authzid: e.authzid, Password: password, Log: log,
 	}
+	s := &server{end: e}
+	s.sources.open, s.sinks.open = s.openSource, s.openSink
 	if e.protocol == pop3Server {
-		return &server{end: e, pop3: pop3.New(cfg)}
+		s.pop3 = pop3.New(cfg)
+		return s
 	}
 	if !e.plain {
 		e.link = new(wire.Link)
 		cfg.Link = e.link
 	}
-	return &server{end: e, imap: imap.New(cfg)}
+	s.imap = imap.New(cfg)
+	return s
 }
 
 // source opens the account for reading, down to the mailbox that its URL names.
-func (s *server) source(ctx context.Context) (migrate.Source, error) {
+func (s *server) source(ctx context.Context) (migrate.Source, error) { return s.sources.take(ctx) }
+
+// sink opens the account for writing.
+func (s *server) sink(ctx context.Context) (migrate.Sink, error) { return s.sinks.take(ctx) }
+
+func (s *server) openSource(ctx context.Context) (migrate.Source, error) {
 	if s.pop3 != nil {
 		session, err := s.pop3.Open(ctx)
 		if err != nil {
@@ -50,8 +62,7 @@ func (s *server) source(ctx context.Context) (migrate.Source, error) {
 	return scope(session, s.end.mailbox), nil
 }
 
-// sink opens the account for writing.
-func (s *server) sink(ctx context.Context) (migrate.Sink, error) {
+func (s *server) openSink(ctx context.Context) (migrate.Sink, error) {
 	session, err := s.imap.Open(ctx, false)
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ type storePlan struct {
 	dir, format, madeFrom string
 	dryRun                bool
 	lockWait              time.Duration
+	locked                func() // is called as soon as no other run can come in between; not in a dry run
 }
 
 // withStore opens an archive for the length of do, which gets nil where a dry run has none. One that was made just for
@@ -64,9 +65,10 @@ func (p *storePlan) open(ctx context.Context) (*archive.Archive, error) {
 		if format == "" {
 			format = archive.Maildir
 		}
+		p.locked()
 		return archive.Create(ctx, p.dir, format, p.madeFrom)
 	}
-	store, err := archive.Open(ctx, p.dir, archive.Options{ReadOnly: p.dryRun})
+	store, err := archive.Open(ctx, p.dir, archive.Options{ReadOnly: p.dryRun, Locked: p.locked})
 	if err != nil {
 		return nil, err
 	}

@@ -97,8 +97,9 @@ func (c *cli) pull(ctx context.Context, from *server, to *endpoint, store *archi
 func (c *cli) replay(ctx context.Context, from *endpoint, store *archive.Archive, within migrate.Path, to *server, ledgerFile string, lockWait time.Duration, options migrate.Options) error {
 	var known migrate.Ledger
 	var release func() error
+	defer to.sinks.leave()
 	err := c.awaitLock(ctx, lockWait, func() (err error) {
-		known, release, err = openLedger(ctx, ledgerFile, "archive "+store.ID(), to.end.String(), options.DryRun)
+		known, release, err = openLedger(ctx, ledgerFile, "archive "+store.ID(), to.end.String(), options.DryRun, func() { to.sinks.begin(ctx) })
 		return err
 	})
 	if err != nil {
@@ -114,8 +115,9 @@ func (c *cli) replay(ctx context.Context, from *endpoint, store *archive.Archive
 }
 
 // openLedger opens the ledger between two ends that are no archive of ours, in the file given or, where that is empty,
-// in its usual place, and holds its lock until release. A dry run makes no file and needs none.
-func openLedger(ctx context.Context, file, source, destination string, dryRun bool) (known migrate.Ledger, release func() error, err error) {
+// in its usual place, and holds its lock until release; locked is called as soon as it does. A dry run makes no file and
+// needs none.
+func openLedger(ctx context.Context, file, source, destination string, dryRun bool, locked func()) (known migrate.Ledger, release func() error, err error) {
 	if file == "" {
 		if file, err = ledger.DefaultPath(source, destination); err != nil {
 			return nil, nil, err
@@ -138,6 +140,7 @@ func openLedger(ctx context.Context, file, source, destination string, dryRun bo
 	if err != nil {
 		return nil, nil, err
 	}
+	locked()
 	db, err := ledger.Open(ctx, file, ledger.Options{Create: true})
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("ledger %s: %w", file, err), unlock())
