@@ -122,7 +122,7 @@ func (l *lane) commit(ctx context.Context, w *work, sink Sink, inHand []Message)
 	if err != nil {
 		return o, atEnd(l.Destination, err)
 	}
-	var entries []Entry
+	entries := make([]Entry, 0, len(inHand))
 	for i, m := range inHand {
 		if stored[i].Err == nil {
 			entries = append(entries, entryOf(m, w.dest, stored[i].Key))

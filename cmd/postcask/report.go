@@ -44,8 +44,9 @@ func (r *report) begin() {
 func (r *report) event(e migrate.Event) {
 	r.worked = true
 	if e.Type == migrate.EventProgress {
-		r.last = e.Progress
-		r.term.progress(func() string { return placeOf(r.command, e.Progress) }, e.Progress)
+		now := e.Progress // what the function keeps goes to the heap: not the whole event, which comes for every message
+		r.last = now
+		r.term.progress(func() string { return placeOf(r.command, now) }, now)
 	}
 	if r.term.json {
 		r.eventJSON(e)
@@ -75,9 +76,9 @@ func (r *report) mailbox(e migrate.Event) {
 }
 
 func (r *report) message(e migrate.Event) {
-	where := fmt.Sprintf("%q, %s", e.Mailbox, e.Message.Key)
 	switch e.Outcome {
 	case migrate.Left, migrate.Quarantined:
+		where := placeIn(e)
 		// The error may name the message itself.
 		text := errorText(e.Err)
 		if !strings.Contains(text, where) {
@@ -93,10 +94,13 @@ func (r *report) message(e migrate.Event) {
 			if len(e.Dropped) > 0 {
 				text += ", without " + strings.Join(e.Dropped, " ")
 			}
-			r.term.note("%s: %s", where, text)
+			r.term.note("%s: %s", placeIn(e), text)
 		}
 	}
 }
+
+// placeIn names the message of an event.
+func placeIn(e migrate.Event) string { return fmt.Sprintf("%q, %s", e.Mailbox, e.Message.Key) }
 
 // renamed tells of mailboxes that the destination names otherwise: worth knowing, and nothing wrong.
 func (r *report) renamed(lines []string) {

@@ -11,6 +11,9 @@ import (
 	"postcask/migrate"
 )
 
+const insertMessage = `INSERT INTO messages (mailbox, base, "offset", length, raw, no_newline, date, zone,
+	flags, size, full, trimmed, message_id, added) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
 // AddMessages adds messages to a mailbox that PutMailbox has noted, all or none, durably; their octets must be so
 // already. It fills in their ID and Mailbox, and Added where that is zero. With end >= 0 the mailbox's End becomes end.
 func (db *DB) AddMessages(ctx context.Context, path migrate.Path, msgs []Message, end int64) error {
@@ -24,12 +27,7 @@ func (db *DB) AddMessages(ctx context.Context, path migrate.Path, msgs []Message
 		if err != nil {
 			return err
 		}
-		insert, err := tx.PrepareContext(ctx, `INSERT INTO messages (mailbox, base, "offset", length, raw, no_newline, date, zone,
-			flags, size, full, trimmed, message_id, added) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-		if err != nil {
-			return err
-		}
-		defer insert.Close()
+		insert := db.statement(ctx, tx, insertMessage)
 		var octets int64
 		for i, m := range msgs {
 			date, zone := encodeDate(m.InternalDate)
@@ -51,7 +49,7 @@ func (db *DB) AddMessages(ctx context.Context, path migrate.Path, msgs []Message
 		_, err = tx.ExecContext(ctx, `UPDATE mailboxes SET messages = messages + ?, octets = octets + ?,
 			"end" = iif(?3 < 0, "end", ?3) WHERE id = ?4`, len(msgs), octets, end, mailbox)
 		return err
-	})
+	}, insertMessage)
 	if err != nil {
 		return err
 	}

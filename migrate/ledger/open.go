@@ -32,8 +32,10 @@ type DB struct {
 	read    *sql.DB
 	write   *sql.DB // one connection; nil when read-only
 	queue   queue   // of those who want to write
-	now     func() time.Time
-	indexed atomic.Bool // by digest, until Close
+	// statements are kept, by their queries, for whoever's turn it is to write.
+	statements map[string]*sql.Stmt
+	now        func() time.Time
+	indexed    atomic.Bool // by digest, until Close
 }
 
 // Open opens the database at path. With o.Create a missing one is made, with mode 0600, and its directory synced; its

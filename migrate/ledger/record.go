@@ -67,7 +67,7 @@ func (l *Ledger) record(ctx context.Context, mbox migrate.Path, entries []migrat
 			}
 		}
 		return nil
-	})
+	}, upsertEntry)
 }
 
 // A recorder writes the entries of one transaction.
@@ -80,11 +80,7 @@ type recorder struct {
 }
 
 func (r *recorder) record(ctx context.Context, entries []migrate.Entry) error {
-	upsert, err := r.tx.PrepareContext(ctx, upsertEntry)
-	if err != nil {
-		return err
-	}
-	defer upsert.Close()
+	upsert := r.ledger.db.statement(ctx, r.tx, upsertEntry)
 	forget, err := r.forgetter(ctx, entries)
 	if err != nil {
 		return err

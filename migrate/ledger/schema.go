@@ -144,7 +144,8 @@ var upgrades = [...]string{
 	ALTER TABLE boxes ADD COLUMN arrived INTEGER NOT NULL DEFAULT 0;
 	UPDATE boxes SET arrived = (SELECT count(*) FROM entries WHERE (box = boxes.id OR dest = boxes.id) AND state = 1 AND retired IS NULL);
 	CREATE TRIGGER entries_insert AFTER INSERT ON entries WHEN new.state = 1 AND new.retired IS NULL BEGIN
-		UPDATE boxes SET arrived = arrived + 1 WHERE id IN (new.box, new.dest);
+		UPDATE boxes SET arrived = arrived + 1 WHERE id = new.box; -- two boxes, but never IN: that makes a table of them
+		UPDATE boxes SET arrived = arrived + 1 WHERE id = new.dest;
 	END;
 	CREATE TRIGGER entries_delete AFTER DELETE ON entries WHEN old.state = 1 AND old.retired IS NULL BEGIN
 		UPDATE boxes SET arrived = arrived - 1 WHERE id IN (old.box, old.dest);

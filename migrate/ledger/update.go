@@ -13,6 +13,7 @@ import (
 // A change is what one caller of update wants done, and what came of it once done is closed.
 type change struct {
 	do   func(ctx context.Context, tx *sql.Tx) error
+	uses []string // queries that statement gives it
 	ctx  context.Context
 	err  error
 	done chan struct{}
@@ -28,15 +29,15 @@ type queue struct {
 
 // update does what do wants in a transaction that is durable when update returns nil; otherwise nothing of it has
 // happened. A transaction that has begun is seen through, whatever becomes of ctx; do may be called twice, and then the
-// first time counts for nothing.
-func (db *DB) update(ctx context.Context, doing string, do func(ctx context.Context, tx *sql.Tx) error) error {
+// first time counts for nothing. Of the queries that do uses by statement, all have to be named.
+func (db *DB) update(ctx context.Context, doing string, do func(ctx context.Context, tx *sql.Tx) error, uses ...string) error {
 	if db.write == nil {
 		return migrate.Errorf(migrate.Failed, "%s: %q was opened to be read only", doing, db.path)
 	}
 	if err := ctx.Err(); err != nil {
 		return fault(ctx, doing, err)
 	}
-	c := &change{do: do, ctx: context.WithoutCancel(ctx), done: make(chan struct{})}
+	c := &change{do: do, uses: uses, ctx: context.WithoutCancel(ctx), done: make(chan struct{})}
 	db.queue.add(c)
 	select {
 	case <-c.done:
@@ -97,6 +98,11 @@ func (db *DB) transact(changes ...*change) error {
 	if len(changes) == 0 {
 		return nil
 	}
+	for _, c := range changes {
+		if err := db.prepare(c.ctx, c.uses); err != nil {
+			return err
+		}
+	}
 	tx, err := db.write.BeginTx(changes[0].ctx, nil)
 	if err != nil {
 		return err
@@ -108,4 +114,28 @@ func (db *DB) transact(changes ...*change) error {
 		}
 	}
 	return tx.Commit() // one that fails is rolled back by the driver
+}
+
+// prepare makes sure of statements that outlive a transaction: to read a long query takes as long as to write some rows.
+// That has to be before a transaction begins, which takes the only connection.
+func (db *DB) prepare(ctx context.Context, queries []string) error {
+	for _, query := range queries {
+		if db.statements[query] != nil {
+			continue
+		}
+		statement, err := db.write.PrepareContext(ctx, query)
+		if err != nil {
+			return err
+		}
+		if db.statements == nil {
+			db.statements = map[string]*sql.Stmt{}
+		}
+		db.statements[query] = statement
+	}
+	return nil
+}
+
+// statement gives a query that update was told of, ready for tx. It is closed with the database.
+func (db *DB) statement(ctx context.Context, tx *sql.Tx, query string) *sql.Stmt {
+	return tx.StmtContext(ctx, db.statements[query])
 }
