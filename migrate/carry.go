@@ -34,7 +34,7 @@ func (l *lane) carryOnce(ctx context.Context, w *work, messages []Message) (outc
 	var octets int64
 	full, begun := l.groupBound(largestGroup), time.Now()
 	_, intended := l.sink.(Numberer) // all of them, in one group: see portion
-	safe := safekeeper{l: l, w: w, beside: l.Options.Lanes == 1 && !intended}
+	safe := safekeeper{l: l, w: w, beside: l.Options.Lanes == 1 && !intended, rest: costOf(messages...)}
 	for f, err := range l.source.Fetch(ctx, w.mbox.Path, messages) {
 		if err == nil && concernsSession(f.Err) {
 			err = f.Err
@@ -52,7 +52,7 @@ func (l *lane) carryOnce(ctx context.Context, w *work, messages []Message) (outc
 				inHand, octets = append(inHand, m), octets+m.Identity.Size
 				l.appended.Add(m.Identity.Size)
 				enough := !intended && (time.Since(begun) >= groupTime || l.limitReached() || l.isHalted())
-				if !enough && !full.reached(len(inHand), octets) {
+				if tapers := safe.tapers(m); !enough && !tapers && !full.reached(len(inHand), octets) {
 					continue
 				}
 				if err := safe.keep(ctx, inHand); err != nil {

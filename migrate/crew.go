@@ -20,6 +20,14 @@ func (g *group) cost() int64 {
 	return groupWorth + g.octets + messageWorth*int64(len(g.messages)+len(g.flags))
 }
 
+// costOf tells how much work messages are, as announced.
+func costOf(messages ...Message) (octets int64) {
+	for _, m := range messages {
+		octets += max(m.Size, 0) + messageWorth
+	}
+	return octets
+}
+
 // dispatch gives a group to whichever lane is free. A further lane is opened only where enough work waits for it; the
 // control lane takes its share when the survey is done, or when there is no other.
 func (r *run) dispatch(ctx context.Context, g *group) error {

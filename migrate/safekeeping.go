@@ -11,14 +11,40 @@ type safekeeper struct {
 	l       *lane
 	w       *work
 	beside  bool
+	inHand  int64         // cost of the group that is being written
+	rest    int64         // cost of what is still to come, as announced
 	done    chan struct{} // closed when the group in work is safe, or is not to be; nil for none
 	err     error         // of that group
 	outcome               // of the groups before
 	others  []Key         // settled otherwise, while a group is in work
 }
 
+// lastGroup is the cost of a group that the disk is done with soon.
+const lastGroup = 4 << 20
+
+// tapers notes that m was written, and tells whether the group ends here, since what is to come is no more and the disk has
+// nothing to do: the last groups get smaller and smaller, so that little is left at the end that has to be waited for.
+func (k *safekeeper) tapers(m Message) bool {
+	k.inHand, k.rest = k.inHand+costOf(m), k.rest-costOf(m)
+	return k.beside && k.rest > 0 && k.inHand >= max(k.rest, lastGroup) && k.idle()
+}
+
+// idle tells whether no group is in work.
+func (k *safekeeper) idle() bool {
+	if k.done == nil {
+		return true
+	}
+	select {
+	case <-k.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // keep makes a group safe that lies in the lane's sink. It is known after wait, or after the next keep, whether it is.
 func (k *safekeeper) keep(ctx context.Context, group []Message) error {
+	k.inHand = 0
 	if !k.beside {
 		return k.finish(ctx, group)
 	}

@@ -31,6 +31,7 @@ type disk struct {
 	appended   atomic.Int64
 	committing atomic.Int64
 	before     func(commit int) error // called in the middle of each Commit
+	pause      time.Duration          // now and then, while messages come
 
 	mu      sync.Mutex
 	commits int
@@ -51,7 +52,9 @@ func (s *diskSink) Append(_ context.Context, _ migrate.Path, _ migrate.Message, 
 	octets, err := io.ReadAll(body.Reader)
 	if err == nil {
 		s.inHand = append(s.inHand, string(octets))
-		s.appended.Add(1)
+		if s.appended.Add(1)%16 == 0 {
+			time.Sleep(s.pause)
+		}
 	}
 	return err
 }
@@ -115,6 +118,24 @@ func TestTheNextGroupIsReadWhileTheOneBeforeIsMadeSafe(t *testing.T) {
 	}
 	mustRun(t, onto(fullHouse(), d, &memory.Ledger{}))
 	d.holdsAllOnce(t)
+}
+
+func TestTheLastGroupsGetSmaller(t *testing.T) {
+	d := &disk{pause: time.Millisecond} // the disk keeps up
+	var sizes []int64
+	before := int64(0)
+	d.before = func(int) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		sizes, before = append(sizes, int64(len(d.safe))-before), int64(len(d.safe))
+		return nil
+	}
+	mustRun(t, onto(fullHouse(), d, &memory.Ledger{}))
+	d.holdsAllOnce(t)
+	last := int64(len(d.safe)) - before
+	if len(sizes) < 4 || last > 300 {
+		t.Errorf("groups of %v, and then of %d messages, in the end", sizes[1:], last)
+	}
 }
 
 func TestAGroupThatIsNotSafeIsMovedOnceMore(t *testing.T) {
