@@ -66,10 +66,11 @@ type Statuser interface {
 
 // A Changer is a Source that can tell what has happened to a mailbox since an earlier Status, without listing it.
 type Changer interface {
-	// Changes yields in any order, each as it is now: every message that has come since, and every one whose flags may
-	// have changed; it may tell of messages that are as they were. Besides it yields stretches of UIDs without a
-	// message, which may never have had one; whatever message since counted, or came after it, and is no more has its
-	// UID in such a stretch. What lies in none of it is as it was. Where the store cannot tell, since the messages
+	// Changes yields in any order, each as it is now and once: every message that has come since, and every one whose
+	// flags may have changed; it may tell of messages that are as they were. Of those that are older than since it need
+	// not tell more than key and flags. Besides it yields stretches of UIDs without a message, which may never have had
+	// one; whatever message since counted, or came after it, and is no more has its UID in such a stretch. What lies in
+	// none of it is as it was. How many messages there are comes last. Where the store cannot tell, since the messages
 	// were numbered anew, or since it does not remember, ErrCannotTell comes first and alone: then Messages tells all.
 	// Between two steps of the loop the Source may be used as between those of Messages.
 	Changes(ctx context.Context, mbox Path, since Status) iter.Seq2[Change, error]
@@ -78,10 +79,12 @@ type Changer interface {
 // ErrCannotTell is what Changes yields where only Messages can tell.
 var ErrCannotTell = errors.New("the store cannot tell what has changed")
 
-// A Change is a message as it is now or, where First is not 0, a stretch of UIDs without a message.
+// A Change is a message as it is now; where First is not 0, a stretch of UIDs without a message; where it has neither,
+// the number of all messages, by which one sees whether what was told is all that has happened.
 type Change struct {
 	Message     Message
 	First, Last uint32 // UIDs of the Status' UIDVALIDITY; Last is at least First, and among those without a message
+	Messages    int64
 }
 
 // A Foreseer is a Source that needs fewer round trips where it knows what it will be asked. Nobody has to tell it: its

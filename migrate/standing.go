@@ -42,10 +42,10 @@ func (s *survey) stand(ctx context.Context, source Source) (err error) {
 	case !ok || seen.UIDValidity != s.before.UIDValidity:
 	case s.before.UIDNext != 0 && s.before.UIDNext < seen.UIDNext:
 		now.recounts = true
-	case s.before.HighestModSeq == 0 || s.Options.Filter.ofMessages() || seen.Messages != now.known:
-	case seen == s.before:
+	case s.Options.Filter.ofMessages() || seen.Messages != now.known:
+	case seen == s.before && seen.HighestModSeq != 0:
 		now.unchanged = true
-	case tells && seen.HighestModSeq != 0:
+	case tells:
 		now.changes = &seen
 	}
 	s.standing = now

@@ -19,10 +19,11 @@ type survey struct {
 
 	standing
 	began    bool
-	arrived  int64   // of those that were known, listed
-	listed   keySet  // a listing that was cut off goes on with what is not among it
-	validity *uint32 // of what was listed
-	gone     []Change
+	arrived  int64     // of those that were known, listed
+	listed   keySet    // a listing that was cut off goes on with what is not among it
+	validity *uint32   // of what was listed
+	gone     stretches // as Changes told
+	there    int64     // messages, as Changes told
 
 	fresh []Message  // to be moved, not handed out yet
 	flags []flagWork // to be set, not handed out yet
@@ -129,8 +130,7 @@ func (s *survey) list(ctx context.Context, source Source) error {
 	batch := make([]Message, 0, lookupBatch)
 	for m, err := range s.messages(ctx, source) {
 		if errors.Is(err, ErrCannotTell) {
-			s.changes = nil
-			return errListAgain
+			return s.listAll()
 		}
 		if err != nil {
 			return atEnd(s.Source, err)
@@ -165,11 +165,14 @@ func (s *survey) messages(ctx context.Context, source Source) iter.Seq2[Message,
 		return source.Messages(ctx, s.mbox.Path)
 	}
 	return func(yield func(Message, error) bool) {
-		s.gone = nil
+		s.gone, s.there = nil, 0
 		for change, err := range source.(Changer).Changes(ctx, s.mbox.Path, *s.changes) {
-			if err == nil && change.First != 0 {
-				s.gone = append(s.gone, change)
-			} else if !yield(change.Message, err) {
+			switch {
+			case err == nil && change.First != 0:
+				s.gone.add(change.First, change.Last)
+			case err == nil && change.Message.Key.IsZero():
+				s.there = change.Messages
+			case !yield(change.Message, err):
 				return
 			}
 		}
@@ -204,6 +207,11 @@ func (s *survey) take(ctx context.Context, messages []Message) error {
 	entries, err := s.lookup(ctx, s.mbox.Path, messages)
 	if err != nil {
 		return err
+	}
+	for i, m := range messages {
+		if s.changes != nil && entries[i].State != Arrived && m.Size < 0 && m.InternalDate.IsZero() {
+			return s.listAll() // it was told of as one that is known
+		}
 	}
 	disowned := map[Path]Key{}
 	for i, m := range messages {
@@ -261,25 +269,33 @@ func (r *run) lookup(ctx context.Context, path Path, messages []Message) ([]Entr
 	return r.Ledger.Lookup(ctx, path, keys)
 }
 
+// listAll has all messages listed by which it was tried to do without.
+func (s *survey) listAll() error {
+	s.changes = nil
+	return errListAgain
+}
+
 // retire notes which messages the source no longer has. They stay where they went; but what comes under a new key with
-// the same octets may take their place over, as after a change of UIDVALIDITY.
+// the same octets may take their place over, as after a change of UIDVALIDITY. A source may tell of changes what is not
+// so: none of it counts unless, with those that the ledger knows to be left, there are as many messages as there should be.
 func (s *survey) retire(ctx context.Context) error {
 	missing := s.known - s.arrived
-	if s.Ledger == nil || missing <= 0 {
+	if s.Ledger == nil || missing <= 0 && s.changes == nil {
 		return nil
 	}
-	if s.changes != nil && missing+int64(s.listed.len()) == s.before.Messages {
-		s.present(missing) // with them as many as there are: none has gone
+	told := int64(s.listed.len())
+	if s.changes != nil && missing+told == s.there {
+		s.present(missing) // none has gone
 		return nil
 	}
 	var gone []Key
 	remaining := missing
-	vanished := newStretches(s.gone)
+	s.gone.sort()
 	for entry, err := range s.Ledger.Entries(ctx, s.mbox.Path) {
 		if err != nil {
 			return err
 		}
-		if entry.Retired || s.listed.has(entry.Key) || s.changes != nil && !vanished.has(entry.Key.UID) {
+		if entry.Retired || s.listed.has(entry.Key) || s.changes != nil && !s.gone.has(entry.Key.UID) {
 			continue
 		}
 		if gone = append(gone, entry.Key); entry.State == Arrived {
@@ -287,7 +303,10 @@ func (s *survey) retire(ctx context.Context) error {
 		}
 	}
 	if s.changes != nil {
-		s.present(max(remaining, 0))
+		if remaining+told != s.there {
+			return s.listAll()
+		}
+		s.present(remaining)
 	}
 	if s.Options.DryRun || len(gone) == 0 {
 		return nil

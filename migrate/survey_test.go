@@ -2,7 +2,6 @@ package migrate_test
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"slices"
 	"testing"
@@ -103,97 +102,4 @@ func TestAMessageThatVanishesBetweenListAndFetchIsTold(t *testing.T) {
 	}
 	from.Step = nil
 	same(t, to, from)
-}
-
-// A changing session remembers what changed, as a server with CONDSTORE does.
-type changing struct {
-	*memory.Session
-	store         *memory.Store
-	log           *changes
-	listed, asked *int
-	cannotTell    bool
-}
-
-type changes struct {
-	seq     uint64
-	changed map[migrate.Key]uint64
-	gone    []migrate.Key
-}
-
-func (c *changing) Status(ctx context.Context, path migrate.Path) (migrate.Status, error) {
-	status, err := c.Session.Status(ctx, path)
-	status.HighestModSeq = c.log.seq
-	return status, err
-}
-
-func (c *changing) Messages(ctx context.Context, path migrate.Path) iter.Seq2[migrate.Message, error] {
-	*c.listed++
-	return c.Session.Messages(ctx, path)
-}
-
-func (c *changing) Changes(ctx context.Context, path migrate.Path, since migrate.Status) iter.Seq2[migrate.Change, error] {
-	*c.asked++
-	return func(yield func(migrate.Change, error) bool) {
-		if c.cannotTell {
-			yield(migrate.Change{}, migrate.ErrCannotTell)
-			return
-		}
-		for _, key := range c.log.gone {
-			if !yield(migrate.Change{First: key.UID, Last: key.UID}, nil) {
-				return
-			}
-		}
-		for m, err := range c.Session.Messages(ctx, path) {
-			if (err != nil || m.Key.UID >= since.UIDNext || c.log.changed[m.Key] > since.HighestModSeq) && !yield(migrate.Change{Message: m}, err) {
-				return
-			}
-		}
-	}
-}
-
-func TestOnlyWhatHasChangedIsListedWhereTheSourceCanTell(t *testing.T) {
-	for _, cannotTell := range []bool{false, true} {
-		t.Run(fmt.Sprintf("cannot tell %v", cannotTell), func(t *testing.T) {
-			from, to := memory.New(), memory.New()
-			for i := range 9 {
-				from.Put("INBOX", migrate.Message{InternalDate: day}, fmt.Appendf(nil, "Subject: %d\r\n\r\nbody\r\n", i))
-			}
-			log := &changes{seq: 5, changed: map[migrate.Key]uint64{}}
-			listed, asked := 0, 0
-			j := job(from, to, &memory.Ledger{})
-			j.OpenSource = func(ctx context.Context) (migrate.Source, error) {
-				session, err := from.Open(ctx)
-				return &changing{Session: session, store: from, log: log, listed: &listed, asked: &asked, cannotTell: cannotTell}, err
-			}
-			mustRun(t, j)
-			if mustRun(t, j); listed != 1 || asked != 0 {
-				t.Errorf("with nothing new: listed %d times, changes asked for %d times; want 1 and 0", listed, asked)
-			}
-			keys := from.Messages("INBOX")
-			from.Put("INBOX", migrate.Message{InternalDate: day}, []byte("Subject: new\r\n\r\nbody\r\n"))
-			from.SetFlags("INBOX", keys[2].Key, migrate.NewFlags(`\Flagged`))
-			from.Remove("INBOX", keys[4].Key)
-			log.seq, log.changed[keys[2].Key], log.gone = 8, 7, []migrate.Key{keys[4].Key}
-			summary := mustRun(t, j)
-			if summary.Messages != 9 || summary.Copied != 1 || summary.Present != 8 || summary.FlagsUpdated != 1 {
-				t.Errorf("%+v", summary)
-			}
-			if wantListed := 1 + asked*map[bool]int{true: 1}[cannotTell]; asked != 1 || listed != wantListed {
-				t.Errorf("listed %d times, changes asked for %d times", listed, asked)
-			}
-			if got := len(to.Messages("INBOX")); got != 10 { // with the one that the source lost
-				t.Errorf("%d messages at the destination, want 10", got)
-			}
-			before := asked
-			if again := mustRun(t, j); again.Present != 9 || asked != before {
-				t.Errorf("the run after: %+v, changes asked for %d times more", again, asked-before)
-			}
-			// Flags alone have changed: as many messages as before, none has gone.
-			log.seq, log.changed[keys[6].Key], log.gone = 9, 9, nil
-			from.SetFlags("INBOX", keys[6].Key, migrate.NewFlags(`\Seen`))
-			if again := mustRun(t, j); again.Present != 9 || again.FlagsUpdated != 1 {
-				t.Errorf("after a change of flags: %+v", again)
-			}
-		})
-	}
 }

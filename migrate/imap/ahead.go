@@ -62,17 +62,25 @@ func (s *Session) ListAhead(ctx context.Context, next []migrate.Listing) {
 // question gives what lists a mailbox at once, and of how many messages it may tell; nil where nothing does.
 func (s *Session) question(l migrate.Listing) (*question, int64) {
 	q := &question{mbox: l.Mailbox}
+	few := l.Now.Messages >= 0 && l.Now.Messages <= stretchSize
 	switch {
-	case l.Since == nil && l.Now.Messages >= 0 && l.Now.Messages <= stretchSize:
-		q.page = newPage(1, uint32(l.Now.Messages))
-		q.commands = q.page.commands()
-		return q, l.Now.Messages
+	case l.Since == nil && few:
+		return q.lists(l.Now.Messages, 0), l.Now.Messages
 	case l.Since != nil && s.tellsChanges(*l.Since) && l.Since.UIDNext <= changesWindow:
-		q.changed = newChanged(*l.Since)
+		q.changed = s.newChanged(*l.Since)
 		q.commands = q.changed.commands()
 		return q, max(l.Now.Messages-l.Since.Messages, 0)
+	case l.Since != nil && few && !s.tellsChanges(*l.Since) && s.tellsFlags(*l.Since):
+		return q.lists(l.Now.Messages, l.Since.UIDNext), l.Now.Messages
 	}
 	return nil, 0
+}
+
+// lists makes q ask for all messages, as walk does.
+func (q *question) lists(messages int64, old uint32) *question {
+	q.page = newPage(1, uint32(messages), old)
+	q.commands = q.page.commands(true)
+	return q
 }
 
 // askAll asks questions in one flight. What the server says is about the mailbox that it has opened last, and it has to
@@ -121,21 +129,24 @@ func (s *Session) askAll(ctx context.Context, asked []*question) error {
 func (s *Session) takeForetold(mbox migrate.Path) *question {
 	q := s.foretold[mbox]
 	delete(s.foretold, mbox)
-	if q == nil || time.Since(q.at) > stateKeeps || slices.ContainsFunc(q.verdicts, func(st status) bool { return !st.ok() }) {
+	if q == nil || time.Since(q.at) > stateKeeps || slices.ContainsFunc(q.verdicts, refused) {
 		return nil
 	}
 	return q
 }
 
-// foretoldRows gives all messages of a mailbox that was listed ahead. ok is false where it was not, or not all of them
-// were told of.
-func (s *Session) foretoldRows(mbox migrate.Path) (rows []migrate.Message, ok bool) {
+// foretoldRows gives all messages of a mailbox that was listed ahead, as walk asks for them. ok is false where it was not,
+// or not all of them were told of.
+func (s *Session) foretoldRows(mbox migrate.Path, old migrate.Key) (rows []migrate.Message, ok bool) {
 	q := s.takeForetold(mbox)
-	if q == nil || q.page == nil || q.view.expunged > 0 || int64(q.view.exists) != int64(len(q.page.rows)) {
+	switch {
+	case q == nil || q.page == nil || q.view.expunged > 0 || int64(q.view.exists) != int64(len(q.page.rows)):
+		return nil, false
+	case q.page.old != old.UID || old.UID > 0 && q.view.validity != old.Validity:
 		return nil, false
 	}
 	for i := range q.page.rows {
-		if q.page.rows[i].Key.UID == 0 {
+		if q.page.rows[i].Key.UID == 0 || q.page.lacks(q.page.rows[i]) {
 			return nil, false
 		}
 		q.page.rows[i].Key.Validity = q.view.validity
@@ -143,15 +154,15 @@ func (s *Session) foretoldRows(mbox migrate.Path) (rows []migrate.Message, ok bo
 	return slices.CompactFunc(tidy(q.page.rows), func(a, b migrate.Message) bool { return a.Key == b.Key }), true
 }
 
-// foretoldChanges gives what has changed in a mailbox since then, as changed.all does. ok is false where that was not
-// learnt ahead, or more has to be asked.
-func (s *Session) foretoldChanges(mbox migrate.Path, since migrate.Status) (rows []migrate.Message, there []stretch, ok bool) {
+// foretoldChanges gives what has changed in a mailbox since then, if that was learnt ahead and nothing more has to be
+// asked.
+func (s *Session) foretoldChanges(mbox migrate.Path, since migrate.Status) (n news, ok bool) {
 	q := s.takeForetold(mbox)
 	if q == nil || q.changed == nil || q.changed.since != since {
-		return nil, nil, false
+		return news{}, false
 	}
-	rows, there, err := q.changed.all(q.view, q.verdicts[1:])
-	return rows, there, err == nil && there != nil
+	n, err := q.changed.all(q.view, q.verdicts[1:])
+	return n, err == nil && n.free != nil
 }
 
 var _ migrate.Foreseer = (*Session)(nil)

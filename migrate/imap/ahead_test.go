@@ -126,6 +126,10 @@ func TestChangesOfMailboxesAreListedInOneRoundTrip(t *testing.T) {
 					t.Fatal(err)
 				case change.First != 0:
 					free = append(free, stretch{change.First, change.Last})
+				case change.Message.Key.IsZero():
+					if want := map[migrate.Path]int{"INBOX": 2, "Work": exists}[test.mbox]; change.Messages != int64(want) {
+						t.Errorf("%s: %d messages", test.mbox, change.Messages)
+					}
 				default:
 					got = append(got, change.Message.Key.UID)
 				}

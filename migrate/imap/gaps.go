@@ -1,7 +1,6 @@
 package imap
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -58,9 +57,9 @@ func (s *Session) present(ctx context.Context) ([]stretch, error) {
 			return nil, err
 		}
 		all, count := found.all()
-		switch refused := slices.ContainsFunc(verdicts, func(st status) bool { return !st.ok() }); {
+		switch {
 		case v.expunged != before: // the numbers have moved under our questions
-		case refused || found.unclear:
+		case slices.ContainsFunc(verdicts, refused) || found.unclear:
 			return nil, migrate.ErrCannotTell
 		case count == uint64(v.exists):
 			return all, nil
@@ -123,6 +122,14 @@ func (f *finding) set(text string) {
 	}
 }
 
+// join adds what another finding has found.
+func (f *finding) join(other *finding) {
+	f.unclear = f.unclear || other.unclear
+	for _, part := range other.stretches {
+		f.add(part)
+	}
+}
+
 func (f *finding) add(part stretch) {
 	if n := len(f.stretches); n > 0 && uint64(f.stretches[n-1].last)+1 == uint64(part.first) {
 		f.stretches[n-1].last = part.last
@@ -137,7 +144,7 @@ func (f *finding) add(part stretch) {
 
 // all gives what was found, ascending and apart, and how many UIDs that is.
 func (f *finding) all() (apart []stretch, count uint64) {
-	slices.SortFunc(f.stretches, func(a, b stretch) int { return cmp.Compare(a.first, b.first) })
+	slices.SortFunc(f.stretches, compareStretches)
 	for _, part := range f.stretches {
 		if n := len(apart); n > 0 && part.first <= apart[n-1].last {
 			apart[n-1].last = max(apart[n-1].last, part.last)

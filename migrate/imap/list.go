@@ -97,6 +97,9 @@ func (s *Session) listAll(ctx context.Context) (*catalogue, error) {
 // listWith asks once, with the given options of LIST. The status is that of LIST.
 func (s *Session) listWith(ctx context.Context, options []string) (*catalogue, status, error) {
 	var commands []string
+	if command, worthIt := s.enableCommand(); worthIt {
+		commands = append(commands, command)
+	}
 	if s.has("NAMESPACE") {
 		commands = append(commands, "NAMESPACE")
 	}
@@ -118,6 +121,8 @@ func (s *Session) listWith(ctx context.Context, options []string) (*catalogue, s
 func (l *catalogue) read(s *Session, resp *response) (err error) {
 	before := len(l.states)
 	switch resp.word {
+	case "ENABLED":
+		err = s.readEnabled()
 	case "NAMESPACE":
 		l.spaces, err = readNamespaces(s.in)
 	case "LIST", "XLIST":

@@ -5,16 +5,19 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 
 	"postcask/migrate"
 )
 
 const (
-	stretchSize = 2000   // messages that are listed at once, to begin with
-	stretchMost = 16_000 // and at most: each stretch costs a round trip
-	untoldLimit = 100    // messages of a stretch that the server need not tell of
-	allItems    = "(UID FLAGS INTERNALDATE RFC822.SIZE)"
+	stretchSize  = 2000   // messages that are listed at once, to begin with
+	stretchMost  = 16_000 // and at most: each stretch costs a round trip
+	untoldLimit  = 100    // messages of a stretch that the server need not tell of
+	expungeTries = 5      // tries of a question about numbers that move meanwhile
+	allItems     = "(UID FLAGS INTERNALDATE RFC822.SIZE)"
+	fewItems     = "(UID FLAGS)"
 )
 
 // Messages lists what is in a mailbox without its bodies, in the order of UIDs (RFC 9051, section 6.4.5). It walks by
@@ -22,14 +25,16 @@ const (
 // for a Fetch, and what other sessions expunge meanwhile moves the walk along.
 func (s *Session) Messages(ctx context.Context, mbox migrate.Path) iter.Seq2[migrate.Message, error] {
 	return func(yield func(migrate.Message, error) bool) {
-		if err := s.walk(ctx, mbox, yield); err != nil {
+		if err := s.walk(ctx, mbox, migrate.Key{}, yield); err != nil {
 			yield(migrate.Message{}, err)
 		}
 	}
 }
 
-func (s *Session) walk(ctx context.Context, mbox migrate.Path, yield func(migrate.Message, error) bool) error {
-	if rows, ok := s.foretoldRows(mbox); ok {
+// walk lists messages. Of those below old it asks for flags alone, which is what may change; if they do not have its
+// UIDVALIDITY, nobody can tell which they are. The zero Key asks for all of all.
+func (s *Session) walk(ctx context.Context, mbox migrate.Path, old migrate.Key, yield func(migrate.Message, error) bool) error {
+	if rows, ok := s.foretoldRows(mbox, old); ok {
 		for _, m := range rows {
 			if !yield(m, nil) {
 				break
@@ -37,13 +42,19 @@ func (s *Session) walk(ctx context.Context, mbox migrate.Path, yield func(migrat
 		}
 		return nil
 	}
-	rows, err := s.openListed(ctx, mbox)
+	rows, err := s.openListed(ctx, mbox, old.UID)
 	if err != nil {
 		return err
 	}
-	v := s.view
-	validity, last, next, most := v.validity, uint32(0), uint32(len(rows)+1), uint32(stretchSize)
-	stop := v.watch(&next)
+	v, validity, last := s.view, s.view.validity, uint32(0)
+	if old != (migrate.Key{}) && old.Validity != validity {
+		return migrate.ErrCannotTell
+	}
+	here, most := placeBehind(1, rows), uint32(stretchSize)
+	if old.UID > 0 {
+		most = stretchMost
+	}
+	stop := v.watch(here)
 	defer func() { stop() }()
 	for {
 		for _, m := range tidy(rows) {
@@ -62,17 +73,20 @@ func (s *Session) walk(ctx context.Context, mbox migrate.Path, yield func(migrat
 			}
 			stop()
 			v = s.view
-			place, err := s.placeAfter(ctx, last)
+			next, err := s.placeAfter(ctx, last)
 			if err != nil {
 				return at(mbox, err)
 			}
-			next = place
-			stop = v.watch(&next)
+			here = &place{next: next, reach: last}
+			stop = v.watch(here)
 		}
-		if next > v.exists {
+		if here.next > v.exists {
 			return nil
 		}
-		if rows, err = s.stretch(ctx, &next, most); err != nil {
+		if last >= old.UID {
+			old.UID = 0 // from here on all are new
+		}
+		if rows, err = s.stretch(ctx, here, most, old.UID); err != nil {
 			return at(mbox, err)
 		}
 		most = min(2*most, stretchMost)
@@ -80,64 +94,103 @@ func (s *Session) walk(ctx context.Context, mbox migrate.Path, yield func(migrat
 }
 
 // openListed opens a mailbox and lists its first stretch, in one round trip where it is known how many messages there
-// are at least: of a number that is too high some servers want to hear nothing. Else the rows are none.
-func (s *Session) openListed(ctx context.Context, mbox migrate.Path) ([]migrate.Message, error) {
-	p := newPage(1, uint32(min(max(s.counts[mbox], 0), stretchSize)))
+// are at least: of a number that is too high some servers want to hear nothing. Else the rows are none. Of UIDs below
+// old it asks as walk does.
+func (s *Session) openListed(ctx context.Context, mbox migrate.Path, old uint32) ([]migrate.Message, error) {
+	most := int64(stretchSize)
+	if old > 0 {
+		most = stretchMost
+	}
+	count := max(s.counts[mbox], 0)
+	p := newPage(1, uint32(min(count, most)), old)
 	delete(s.counts, mbox)
-	if _, err := s.openWith(ctx, mbox, p.commands(), func(resp *response) error { return p.read(s.in, resp) }); err != nil {
+	if _, err := s.openWith(ctx, mbox, p.commands(count <= most), func(resp *response) error { return p.read(s.in, resp) }); err != nil {
 		return nil, err
 	}
 	if s.view.expunged > 0 || int64(s.view.exists) < int64(len(p.rows)) {
 		return nil, nil // the numbers were not those that were meant
 	}
-	return p.rows, at(mbox, s.complete(ctx, p))
+	err := s.complete(ctx, p)
+	if s.view.expunged > 0 {
+		return nil, at(mbox, err)
+	}
+	return p.rows, at(mbox, err)
 }
 
-// stretch lists at most so many messages from number *next on and moves *next behind them. A server that renumbers while it
-// answers, which it must not (RFC 9051, section 7.5.1), is asked again: its numbers would mean two messages each.
-func (s *Session) stretch(ctx context.Context, next *uint32, most uint32) ([]migrate.Message, error) {
+var errMoving = migrate.Errorf(migrate.Unavailable, "the mailbox loses messages faster than it can be listed")
+
+// stretch lists at most so many messages from a place on and moves that behind them. A server that renumbers while it
+// answers a question about numbers, which it must not (RFC 9051, section 7.5.1), is asked again: they would mean two messages each.
+func (s *Session) stretch(ctx context.Context, here *place, most, old uint32) ([]migrate.Message, error) {
 	v := s.view
-	for range 5 {
-		before, from := v.expunged, *next
+	for range expungeTries {
+		before, from := v.expunged, here.next
 		if from > v.exists {
 			return nil, nil
 		}
 		to := from + min(v.exists-from, most-1)
-		p := newPage(from, to-from+1)
-		if _, err := s.fetchPage(ctx, p, fmt.Sprintf("FETCH %d:%d %s", from, to, allItems)); err != nil {
+		p := newPage(from, to-from+1, old)
+		if _, err := s.exchangeAll(ctx, p.commands(to == v.exists), func(resp *response) error { return p.read(s.in, resp) }); err != nil {
 			return nil, err
+		}
+		if v.expunged != before {
+			continue
 		}
 		if err := s.complete(ctx, p); err != nil {
 			return nil, err
 		}
 		if v.expunged == before {
-			*next = to + 1
+			*here = *placeBehind(from, p.rows)
 			return p.rows, nil
 		}
 	}
-	return nil, migrate.Errorf(migrate.Unavailable, "the mailbox loses messages faster than it can be listed")
+	return nil, errMoving
+}
+
+// placeBehind gives the place behind rows whose numbers begin with from. What comes behind a row without a UID may go
+// before it is known to.
+func placeBehind(from uint32, rows []migrate.Message) *place {
+	p := &place{next: from + uint32(len(rows))}
+	if n := len(rows); n > 0 {
+		p.reach = rows[n-1].Key.UID
+		if p.reach == 0 {
+			p.reach = math.MaxUint32
+		}
+	}
+	return p
 }
 
 // A page is the rows of consecutive message numbers, as far as they were told.
 type page struct {
 	from uint32
+	old  uint32            // of UIDs below it only flags are asked for; 0 for none
 	rows []migrate.Message // of from, from+1, and so on; without a UID where it was not told
 }
 
-func newPage(from, count uint32) *page {
-	p := &page{from: from, rows: make([]migrate.Message, count)}
+func newPage(from, count, old uint32) *page {
+	p := &page{from: from, old: old, rows: make([]migrate.Message, count)}
 	for i := range p.rows {
 		p.rows[i].Size = -1
 	}
 	return p
 }
 
-// commands asks for the rows, in the open mailbox.
-func (p *page) commands() []string {
-	if len(p.rows) == 0 {
+// commands asks for the rows, in the open mailbox. Where they are the last ones, those that are not old can be told apart.
+func (p *page) commands(last bool) []string {
+	switch {
+	case len(p.rows) == 0:
 		return nil
+	case p.old == 0:
+		return []string{p.command(0, allItems)}
+	case last:
+		return []string{p.command(0, fewItems), fmt.Sprintf("UID FETCH %d:* %s", p.old, allItems)}
 	}
-	return []string{fmt.Sprintf("FETCH %d:%d %s", p.from, int(p.from)+len(p.rows)-1, allItems)}
+	return []string{p.command(0, fewItems)}
+}
+
+// command asks for the rows from the i-th on.
+func (p *page) command(i int, items string) string {
+	return fmt.Sprintf("FETCH %d:%d %s", int(p.from)+i, int(p.from)+len(p.rows)-1, items)
 }
 
 // read takes a FETCH response; what is told of other messages' flags meanwhile is passed by.
@@ -152,8 +205,8 @@ func (s *Session) fetchPage(ctx context.Context, p *page, command string) (statu
 	return s.exchange(ctx, command, func(resp *response) error { return p.read(s.in, resp) })
 }
 
-// complete asks once more for messages of which no UID was told, one by one and for less and less: a date that a server
-// cannot tell must not hide a message.
+// complete asks for what of a page was not told. Messages without a UID are asked for one by one and for less and less: a
+// date that a server cannot tell must not hide a message.
 func (s *Session) complete(ctx context.Context, p *page) error {
 	untold := 0
 	for i := range p.rows {
@@ -181,7 +234,16 @@ func (s *Session) complete(ctx context.Context, p *page) error {
 			}
 		}
 	}
+	if i := slices.IndexFunc(p.rows, p.lacks); i >= 0 {
+		_, err := s.fetchPage(ctx, p, p.command(i, allItems))
+		return err
+	}
 	return nil
+}
+
+// lacks tells that only flags are known of a message that is not old.
+func (p *page) lacks(m migrate.Message) bool {
+	return p.old > 0 && m.Key.UID >= p.old && m.Size < 0 && m.InternalDate.IsZero()
 }
 
 // tidy gives the rows that have a UID, in the order of UIDs.
@@ -232,31 +294,31 @@ func readNumber(in *reader, bits int, set func(uint64)) error {
 }
 
 // placeAfter finds the first sequence number whose UID is greater than last, by halving: a mailbox of a million
-// messages takes twenty short questions.
+// messages takes twenty short questions. Where numbers move meanwhile it begins again.
 func (s *Session) placeAfter(ctx context.Context, last uint32) (uint32, error) {
-	low, high := uint32(1), s.view.exists+1 // the place is in low…high
-	defer s.view.watch(&low)()
-	defer s.view.watch(&high)()
-	for low < high {
-		middle := low + (high-low)/2
-		number := middle
-		unwatch := s.view.watch(&number)
-		p := newPage(middle, 1)
-		st, err := s.fetchPage(ctx, p, fmt.Sprintf("FETCH %d (UID)", middle))
-		unwatch()
-		if err != nil {
-			return 0, err
+	v := s.view
+	for range expungeTries {
+		before := v.expunged
+		low, high := uint32(1), v.exists+1 // the place is in low…high
+		for low < high && v.expunged == before {
+			middle := low + (high-low)/2
+			p := newPage(middle, 1, 0)
+			st, err := s.fetchPage(ctx, p, fmt.Sprintf("FETCH %d (UID)", middle))
+			if err != nil {
+				return 0, err
+			}
+			switch uid := p.rows[0].Key.UID; {
+			case !st.ok() || uid == 0:
+				high = low // gone, though not announced yet; from here on rather walk than guess
+			case uid > last:
+				high = middle
+			default:
+				low = middle + 1
+			}
 		}
-		uid := p.rows[0].Key.UID
-		if !st.ok() || uid == 0 {
-			// Gone, though not announced yet; from here on rather walk than guess.
+		if v.expunged == before {
 			return low, nil
 		}
-		if uid > last {
-			high = number
-		} else {
-			low = number + 1
-		}
 	}
-	return low, nil
+	return 0, errMoving
 }

@@ -67,13 +67,14 @@ func TestMessagesOddities(t *testing.T) {
 // crowd plays a mailbox of many messages with wide gaps between their UIDs, others of which are fetched and expunged
 // while it is listed.
 type crowd struct {
-	uids     []uint32
-	validity int
-	tell     []string // what to say before the next UID FETCH is answered
+	uids         []uint32
+	validity     int
+	capabilities string
+	tell         []string // what to say before the next UID FETCH is answered
 }
 
 func (c *crowd) play(p *peer) {
-	p.greet("")
+	p.greet(c.capabilities)
 	for {
 		tag, rest, _ := strings.Cut(p.hear(), " ")
 		words := strings.Fields(rest)
@@ -95,6 +96,8 @@ func (c *crowd) play(p *peer) {
 			p.say(c.tell...)
 			c.tell = nil
 			p.say(fmt.Sprintf("* 1 FETCH (UID %s BODY[] {3}", words[2]), "abc)")
+		case "ENABLE":
+			p.say("* ENABLED " + words[1])
 		case "LIST":
 			p.say(`* LIST () "/" INBOX`, `* LIST () "/" Other`)
 		case "LOGOUT":

@@ -29,6 +29,9 @@ type Session struct {
 	in       *reader
 	readOnly bool
 	deflated bool              // or refused: compression was asked for
+	enabled  bool              // or refused: QRESYNC was asked for
+	vanishes bool              // VANISHED stands for EXPUNGE
+	recalls  bool              // the server may know what is gone
 	caps     map[string]string // capabilities in capitals; for NAME=VALUE also NAME, with the value
 	prefix   string            // of tags
 	serial   int
@@ -241,12 +244,15 @@ type remark struct {
 	number uint32
 	status status
 	words  []string // of CAPABILITY and FLAGS
+
+	gone    *finding // of VANISHED
+	earlier bool     // it was so before the mailbox was opened
 }
 
 // matters tells whether applyRemark does anything.
 func (r *remark) matters() bool {
 	switch r.word {
-	case "CAPABILITY", "FLAGS", "EXISTS", "EXPUNGE":
+	case "CAPABILITY", "FLAGS", "EXISTS", "EXPUNGE", "VANISHED":
 		return true
 	}
 	return r.status.code != ""
@@ -260,15 +266,12 @@ func (s *Session) hearRemark(resp *response) (said remark, err error) {
 	case "BYE":
 		return said, s.broken(resp.status.farewell("the server ends the session", s.client == nil))
 	case "CAPABILITY":
-		for {
-			t, err := s.in.next()
-			if err != nil {
-				return said, s.broken(err)
-			}
-			if t.kind == tokenEnd {
-				return said, nil
-			}
-			said.words = append(said.words, string(t.text))
+		if said.words, err = s.in.bareWords(); err != nil {
+			return said, s.broken(err)
+		}
+	case "VANISHED":
+		if err = s.readVanished(&said); err != nil {
+			return said, s.broken(err)
 		}
 	case "FLAGS":
 		if said.words, err = s.in.words(); err != nil {
@@ -286,6 +289,8 @@ func (s *Session) applyRemark(said remark) error {
 		return s.conn.Err()
 	case said.word == "CAPABILITY":
 		s.setCapabilities(said.words)
+	case said.word == "VANISHED":
+		return s.vanish(said)
 	case s.view != nil:
 		s.view.note(said)
 	}

@@ -195,6 +195,17 @@ func (r *reader) skipList() error {
 	return nil
 }
 
+// bareWords reads the rest of a response as words.
+func (r *reader) bareWords() (words []string, err error) {
+	for {
+		t, err := r.next()
+		if err != nil || t.kind == tokenEnd {
+			return words, err
+		}
+		words = append(words, string(t.text))
+	}
+}
+
 // words reads a list of words, such as flags or attributes: atoms or strings, with or without the parentheses.
 func (r *reader) words() ([]string, error) {
 	r.flat = true

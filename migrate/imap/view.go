@@ -20,12 +20,12 @@ type view struct {
 	modSeq    uint64
 	flags     []string
 	permanent []string // nil where not told: then all can be kept (RFC 9051, section 7.1)
-	cursors   []*uint32
-	expunged  int // how many EXPUNGE responses there were
+	places    []*place
+	expunged  int     // how many EXPUNGE responses there were, and VANISHED ones
+	gone      finding // what VANISHED responses have named
 }
 
-// note takes what the server says about the mailbox. Sequence numbers that somebody keeps move with each EXPUNGE
-// (RFC 9051, section 7.5.1).
+// note takes what the server says about the mailbox. Places that somebody keeps move with each EXPUNGE.
 func (v *view) note(said remark) {
 	switch said.word {
 	case "EXISTS":
@@ -35,10 +35,8 @@ func (v *view) note(said remark) {
 		if v.exists > 0 {
 			v.exists--
 		}
-		for _, cursor := range v.cursors {
-			if said.number < *cursor {
-				*cursor--
-			}
+		for _, p := range v.places {
+			p.expunge(said.number)
 		}
 	case "FLAGS":
 		v.flags = said.words
@@ -68,11 +66,11 @@ func (v *view) learn(st status) (renumbered bool) {
 	return renumbered
 }
 
-// watch makes the sequence number at cursor follow the mailbox until the returned function is called.
-func (v *view) watch(cursor *uint32) (stop func()) {
-	v.cursors = append(v.cursors, cursor)
+// watch makes a place follow the mailbox until the returned function is called.
+func (v *view) watch(p *place) (stop func()) {
+	v.places = append(v.places, p)
 	return func() {
-		v.cursors = slices.DeleteFunc(v.cursors, func(c *uint32) bool { return c == cursor })
+		v.places = slices.DeleteFunc(v.places, func(other *place) bool { return other == p })
 	}
 }
 
