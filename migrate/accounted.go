@@ -64,7 +64,7 @@ func (d *destination) lookInBooks(ctx context.Context, l *lane) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.listed {
-		d.held, d.unnamed, d.open, d.account = map[int64][]*Message{}, nil, nil, account{}
+		d.forget()
 		d.listed, _ = d.answered(ctx, l)
 	}
 }

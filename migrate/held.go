@@ -147,14 +147,18 @@ func (d *destination) setMade() {
 	d.made = true
 }
 
+// forget gives up what is known of what the mailbox holds.
+func (d *destination) forget() {
+	d.held, d.unnamed, d.open, d.account = map[int64][]*Message{}, map[Digest]int{}, nil, account{}
+}
+
 // list learns which messages the mailbox holds that nobody claims, and what was sent there and not answered for.
 func (d *destination) list(ctx context.Context, l *lane) error {
-	d.held, d.unnamed, d.open, d.account = nil, nil, nil, account{}
+	d.forget()
 	holder, ok := l.sink.(Source)
 	if !ok || !d.doubted && l.existed != nil && l.existed[d.path] == nil {
 		return nil
 	}
-	d.held = map[int64][]*Message{}
 	if beside, ok := l.Ledger.(Unclaimer); ok {
 		for m, err := range beside.Unclaimed(ctx, d.path) {
 			if err != nil {
@@ -168,7 +172,6 @@ func (d *destination) list(ctx context.Context, l *lane) error {
 		return err
 	}
 	var claimed keySet
-	d.unnamed = map[Digest]int{}
 	for entry, err := range l.Ledger.Claims(ctx, d.path) {
 		if err != nil {
 			return err
