@@ -10,6 +10,9 @@ import (
 
 const lookupBatch = 1000
 
+// mostHeld is how many new messages are held back while some that were known have not been listed.
+const mostHeld = 10 * lookupBatch
+
 // A survey lists one mailbox against the ledger and hands out what is to be done as it finds it: mail moves while a
 // large mailbox is still being listed, and memory does not grow with it.
 type survey struct {
@@ -24,6 +27,7 @@ type survey struct {
 	validity *uint32   // of what was listed
 	gone     stretches // as Changes told
 	there    int64     // messages, as Changes told
+	skipped  bool      // new messages were not taken, since too many were held back: they are listed again
 
 	fresh []Message  // to be moved, not handed out yet
 	flags []flagWork // to be set, not handed out yet
@@ -34,8 +38,9 @@ type survey struct {
 	broken  bool // by what was handed out: the run is at its end
 }
 
-// errListAgain ends a listing whose connection the lane has lost, or used up, over other work.
-var errListAgain = errors.New("the listing goes on over another connection")
+// errListAgain ends a listing whose connection the lane has lost, or used up, over other work, and one that has passed by
+// some of what is new.
+var errListAgain = errors.New("what is left of the listing comes with the next one")
 
 func (r *run) newSurvey(mbox Mailbox) *survey {
 	w := &work{mbox: mbox, dest: r.Options.Mapping.Destination(mbox.Path)}
@@ -156,7 +161,11 @@ func (s *survey) list(ctx context.Context, source Source) error {
 	if err := s.take(ctx, batch); err != nil {
 		return err
 	}
-	return s.retire(ctx)
+	if err := s.retire(ctx); err != nil || !s.skipped {
+		return err
+	}
+	s.skipped, s.known = false, s.arrived // what has gone is known now
+	return errListAgain
 }
 
 // messages yields all messages of the mailbox, or those of which the source has something new to tell.
@@ -208,6 +217,9 @@ func (s *survey) take(ctx context.Context, messages []Message) error {
 	if err != nil {
 		return err
 	}
+	if s.changes != nil && len(s.fresh) >= mostHeld {
+		return s.listAll() // that tells in between what has gone
+	}
 	for i, m := range messages {
 		if s.changes != nil && entries[i].State != Arrived && m.Size < 0 && m.InternalDate.IsZero() {
 			return s.listAll() // it was told of as one that is known
@@ -215,6 +227,10 @@ func (s *survey) take(ctx context.Context, messages []Message) error {
 	}
 	disowned := map[Path]Key{}
 	for i, m := range messages {
+		if s.changes == nil && len(s.fresh) >= mostHeld && s.arrived < s.known && entries[i].State == Unknown && s.Options.Filter.Message(m) {
+			s.skipped = true
+			continue
+		}
 		s.listed.add(m.Key)
 		if s.sort(m, entries[i]) {
 			disowned[entries[i].Mailbox] = Key{}

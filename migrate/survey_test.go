@@ -2,8 +2,10 @@ package migrate_test
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"testing"
 
 	"postcask/migrate"
@@ -102,4 +104,49 @@ func TestAMessageThatVanishesBetweenListAndFetchIsTold(t *testing.T) {
 	}
 	from.Step = nil
 	same(t, to, from)
+}
+
+// Very many new messages are not held in memory until it is known which old ones have gone: they are listed once more.
+// What has come back under a new key takes the old place over, wherever among the new ones it is.
+func TestVeryManyNewMessagesAfterSomeHaveGone(t *testing.T) {
+	for name, tells := range map[string]bool{"a source that lists all": false, "one that tells what has changed": true} {
+		t.Run(name, func(t *testing.T) {
+			const news = 10_500
+			letter := func(i int) []byte {
+				return fmt.Appendf(nil, "Subject: %d\r\n\r\n%s\r\n", i, strings.Repeat("x", 1000/(i+1)))
+			}
+			from, to := memory.New(), memory.New()
+			var keys []migrate.Key
+			for i := range 5 {
+				keys = append(keys, from.Put("INBOX", migrate.Message{InternalDate: day}, letter(i)))
+			}
+			log := &changes{seq: 5}
+			listed, asked := 0, 0
+			j := job(from, to, &memory.Ledger{})
+			j.OpenSource = func(ctx context.Context) (migrate.Source, error) {
+				session, err := from.Open(ctx)
+				return &changing{Session: session, store: from, log: log, listed: &listed, asked: &asked, cannotTell: !tells}, err
+			}
+			mustRun(t, j)
+			from.Remove("INBOX", keys[1], keys[3])
+			for i := range news {
+				from.Put("INBOX", migrate.Message{InternalDate: day}, letter(100+i))
+			}
+			from.Put("INBOX", migrate.Message{InternalDate: day}, letter(3)) // once more
+			log.seq, log.gone = 6, []migrate.Key{keys[1], keys[3]}
+			listed = 0
+			if summary := mustRun(t, j); summary.Messages != 3+news+1 || summary.Copied != news || summary.Present != 4 || summary.Mailboxes != 1 {
+				t.Errorf("%+v", summary)
+			}
+			if listed != 2 {
+				t.Errorf("listed %d times, not twice", listed)
+			}
+			if got := len(to.Messages("INBOX")); got != 5+news {
+				t.Errorf("%d messages at the destination, not %d", got, 5+news)
+			}
+			if summary := mustRun(t, j); summary.Present != 3+news+1 || summary.Copied != 0 {
+				t.Errorf("afterwards: %+v", summary)
+			}
+		})
+	}
 }

@@ -48,14 +48,22 @@ func (l *Ledger) Record(_ context.Context, mbox migrate.Path, entries []migrate.
 	if l.entries[mbox] == nil {
 		l.entries[mbox] = map[migrate.Key]migrate.Entry{}
 	}
+	type place struct {
+		mailbox migrate.Path
+		key     migrate.Key
+	}
+	taken := map[place]bool{}
 	for _, entry := range entries {
 		if entry.State == migrate.Arrived && !entry.Place.IsZero() {
-			for _, others := range l.entries {
-				maps.DeleteFunc(others, func(_ migrate.Key, other migrate.Entry) bool {
-					return other.Retired && other.Mailbox == entry.Mailbox && other.Place == entry.Place
-				})
-			}
+			taken[place{entry.Mailbox, entry.Place}] = true
 		}
+	}
+	for _, others := range l.entries {
+		maps.DeleteFunc(others, func(_ migrate.Key, other migrate.Entry) bool {
+			return other.Retired && taken[place{other.Mailbox, other.Place}]
+		})
+	}
+	for _, entry := range entries {
 		l.entries[mbox][entry.Key] = entry
 	}
 	return nil

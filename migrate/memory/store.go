@@ -240,13 +240,16 @@ func each[T any](ctx context.Context, s *Session, step string, path migrate.Path
 			yield(none, err)
 			return
 		}
-		stored := s.store.Messages(path)
+		stored := map[migrate.Key]Stored{}
+		for _, have := range s.store.Messages(path) {
+			stored[have.Key] = have
+		}
 		for _, m := range messages {
-			i := slices.IndexFunc(stored, func(have Stored) bool { return have.Key == m.Key })
-			if i < 0 {
+			have, ok := stored[m.Key]
+			if !ok {
 				continue
 			}
-			if !yield(tell(m, stored[i].Octets), nil) {
+			if !yield(tell(m, have.Octets), nil) {
 				return
 			}
 			if s.err != nil {
