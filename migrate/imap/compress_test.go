@@ -181,6 +181,47 @@ func TestNothingIsCompressedWithoutNeed(t *testing.T) {
 	}
 }
 
+// While it is not known whether a link is slow, what is asked for is little at once; on one that seems to be fast, a distant
+// server has enough to do to keep it busy.
+func TestAFastLinkIsKeptBusyFromTheFirst(t *testing.T) {
+	const many = 10 // groups
+	for _, atOnce := range []int{inFlight, many} {
+		link := new(wire.Link)
+		if atOnce == many {
+			link.Moved(wire.Down, 2<<20, time.Now())
+		}
+		var uids []uint32
+		for uid := range uint32(many) {
+			uids = append(uids, uid+1)
+		}
+		messages := keys(uids...)
+		for i := range messages {
+			messages[i].Size = groupOctets / 16
+		}
+		cfg := serve(t, func(p *peer) {
+			p.greet("COMPRESS=DEFLATE")
+			p.examine("EXAMINE", 99)
+			var tags []string
+			for uid := range many {
+				tag, _ := p.expect("UID FETCH")
+				tags = append(tags, tag)
+				if len(tags) < atOnce {
+					continue // nothing is answered before so many are there
+				}
+				p.say(fmt.Sprintf("* 1 FETCH (UID %d BODY[] {3}", uid+2-atOnce), "abc)", tags[uid+1-atOnce]+" OK x")
+			}
+			for uid := many + 1 - atOnce; uid < many; uid++ {
+				p.say(fmt.Sprintf("* 1 FETCH (UID %d BODY[] {3}", uid+1), "abc)", tags[uid]+" OK x")
+			}
+			p.bye()
+		})
+		cfg.Link = link
+		if got, err := fetched(t, open(t, cfg, true), messages); len(got) != many || err != nil {
+			t.Errorf("%d at once: %v, %v", atOnce, got, err)
+		}
+	}
+}
+
 // A server that does not compress after all costs one connection at most, and is not asked again in this run.
 func TestServerThatOnlyOffersCompression(t *testing.T) {
 	plainly := func(p *peer) {

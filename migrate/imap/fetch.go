@@ -284,11 +284,11 @@ func (r *fetchRun) write(lines *strings.Builder) {
 	}
 }
 
-// atOnce tells how many groups may be under way. Where they are small, as long as compression may have to begin, and it need
-// not, more of them keep the line busy.
+// atOnce tells how many groups may be under way. They are small as long as compression may have to begin; where it need not,
+// or by the first impression will not, more of them keep the line busy.
 func (r *fetchRun) atOnce() int {
 	link := r.s.acct.cfg.Link
-	if !r.s.deflated && (link.Unknown(wire.Down) || link.Slow(wire.Down) > 0) {
+	if !r.s.deflated && (link.Unknown(wire.Down) && !link.Quick(wire.Down) || link.Slow(wire.Down) > 0) {
 		return inFlight
 	}
 	var octets int64

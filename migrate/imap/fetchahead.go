@@ -12,13 +12,15 @@ import (
 const comingRuns = 16
 
 // FetchAhead implements migrate.Foreseer: the commands go out as soon as those before them have, and so small groups from
-// several mailboxes take one round trip together. What the server sends waits on the wire until it is fetched.
+// several mailboxes take one round trip together. What the server sends waits on the wire until it is fetched. Whatever is on
+// the way already, the mailbox is opened again, be it the same: a server may work at several FETCHes at once and mingle
+// their answers, but not across that.
 func (s *Session) FetchAhead(ctx context.Context, mbox migrate.Path, messages []migrate.Message) {
 	other := func(m migrate.Message) bool { return m.Key.Validity != messages[0].Key.Validity }
-	if s.conn.Err() != nil || s.batch.ear != nil || len(messages) == 0 || len(s.coming) == comingRuns || slices.ContainsFunc(messages, other) {
+	if s.conn.Err() != nil || s.batch.ear != nil || s.left != nil || len(messages) == 0 || len(s.coming) == comingRuns || slices.ContainsFunc(messages, other) {
 		return
 	}
-	r, err := s.newFetch(ctx, mbox, messages, bodyItem, s.willBeOpen(mbox, newestOf(messages)))
+	r, err := s.newFetch(ctx, mbox, messages, bodyItem, len(s.coming) == 0 && s.isOpen(mbox, newestOf(messages)))
 	if err != nil || s.deflateFor(ctx, r) != nil {
 		return
 	}
@@ -29,20 +31,6 @@ func (s *Session) FetchAhead(ctx context.Context, mbox migrate.Path, messages []
 		defer s.conn.Watch(ctx)()
 		_ = s.send(lines.String()) // the connection remembers
 	}
-}
-
-// willBeOpen tells whether mbox will be the open mailbox, and show the message of UID newest, when all that was asked for
-// has come.
-func (s *Session) willBeOpen(mbox migrate.Path, newest uint32) bool {
-	for _, r := range slices.Backward(s.coming) {
-		if r.mbox != mbox {
-			return false
-		}
-		if r.opening != nil {
-			return true
-		}
-	}
-	return s.isOpen(mbox, newest)
 }
 
 // writeAhead adds to lines what may be asked for ahead, where command lines of so many octets are on the way already.

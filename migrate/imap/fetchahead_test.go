@@ -190,3 +190,41 @@ func TestALargeGroupIsBegunAhead(t *testing.T) {
 		t.Errorf("%d commands went out at once", early)
 	}
 }
+
+// A server may work at several FETCHes at once: what the second brings can come before the first is over. Two groups of one
+// mailbox that are asked for together get all of their messages.
+func TestTwoGroupsOfOneMailboxWhoseAnswersMayMingle(t *testing.T) {
+	cfg := serve(t, func(p *peer) {
+		p.greet("")
+		p.examine(`EXAMINE "INBOX"`, 9)
+		opened := []string{"* 9 EXISTS", "* OK [UIDVALIDITY 77] x", "* OK [UIDNEXT 10] x"}
+		body := func(uid string) []string {
+			return []string{"* " + uid + " FETCH (UID " + uid + " BODY[] {1}", uid + ")"}
+		}
+		first, _ := p.expect("UID FETCH 5 ")
+		tag, command, _ := strings.Cut(p.hear(), " ")
+		if strings.HasPrefix(command, "UID FETCH 6 ") {
+			p.say(append(append(body("6"), body("5")...), first+" OK x", tag+" OK x")...)
+		} else if strings.HasPrefix(command, `EXAMINE "INBOX"`) {
+			second, _ := p.expect("UID FETCH 6 ")
+			p.say(append(append(body("5"), first+" OK x"), opened...)...)
+			p.say(append(append([]string{tag + " OK x"}, body("6")...), second+" OK x")...)
+		}
+		p.bye()
+	})
+	s := open(t, cfg, true)
+	if err := s.open(t.Context(), "INBOX"); err != nil {
+		t.Fatal(err)
+	}
+	groups := [][]migrate.Message{keys(5), keys(6)}
+	for _, group := range groups {
+		s.FetchAhead(t.Context(), "INBOX", group)
+	}
+	for i, group := range groups {
+		got, err := fetched(t, s, group)
+		uid := group[0].Key.UID
+		if diff := cmp.Diff(map[uint32]string{uid: fmt.Sprint(uid)}, got); diff != "" || err != nil {
+			t.Errorf("group %d: %v %s", i, err, diff)
+		}
+	}
+}

@@ -36,6 +36,8 @@ const (
 	enoughOctets  = 4 << 20
 	enoughWaiting = 2 * time.Second
 	manyOctets    = 32 << 20
+
+	someOctets = 1 << 20 // for a first impression
 )
 
 // Compression costs a server some 27 ms of CPU for each MB that it sends, and so is worth it up to slowFar octets a
@@ -128,6 +130,18 @@ func (l *Link) Unknown(way Direction) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.flow(way).rate == 0 && !l.plain
+}
+
+// Quick tells that a direction, as far as there is not enough to go by yet, makes the impression of being faster than what
+// is better compressed.
+func (l *Link) Quick(way Direction) bool {
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.flow(way)
+	return f.rate == 0 && f.octets >= someOctets && float64(f.octets) >= slowFar*f.waited.Seconds()
 }
 
 // KeepPlain has no connection ask for compression any more: the server does not have what it offers.

@@ -55,3 +55,29 @@ func TestOnlyASlowLinkIsToBeCompressed(t *testing.T) {
 		}
 	}
 }
+
+func TestTheFirstImpressionOfALink(t *testing.T) {
+	start := time.Now()
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	for _, c := range []struct {
+		name    string
+		measure func(l *Link)
+		quick   bool
+	}{
+		{"nothing has come", func(*Link) {}, false},
+		{"too little to tell", func(l *Link) { l.down.add(512<<10, at(0), at(1)) }, false},
+		{"fast", func(l *Link) { l.down.add(4<<20, at(0), at(40)) }, true},
+		{"slow", func(l *Link) { l.down.add(4<<20, at(0), at(1000)) }, false},
+		{"the other direction", func(l *Link) { l.up.add(4<<20, at(0), at(40)) }, false},
+		{"it is known by now", func(l *Link) { l.down.add(64<<20, at(0), at(400)) }, false},
+	} {
+		l := new(Link)
+		c.measure(l)
+		if got := l.Quick(Down); got != c.quick {
+			t.Errorf("%s: quick is %v", c.name, got)
+		}
+	}
+	if (*Link)(nil).Quick(Down) {
+		t.Error("a link that measures nothing makes an impression")
+	}
+}
