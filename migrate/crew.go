@@ -140,12 +140,16 @@ func (l *lane) moveAlone(ctx context.Context, g *group) error {
 	return l.move(ctx, g)
 }
 
-// gather takes what else waits, as long as all together is not worth a lane: small groups share a round trip.
+// gather takes what else waits, as long as all together is not worth a lane: small groups share a round trip. Where there
+// is more than enough for all lanes it takes one group more: the source can bring that while the disk is busy with the one
+// before. A server is what holds up the others too, so there it would only be the last to be done.
 func (l *lane) gather(g *group) (bundle []*group) {
+	_, toServer := l.sink.(Numberer)
 	for cost, open := int64(0), true; open; {
 		bundle = append(bundle, g)
 		l.waiting.Add(-g.cost())
-		if cost += g.cost(); cost >= worthALane {
+		cost += g.cost()
+		if plenty := !toServer && len(bundle) == 1 && len(l.jobs) >= l.Options.Lanes; cost >= worthALane && !plenty {
 			break
 		}
 		select {

@@ -106,6 +106,9 @@ func (l *lane) foresee(ctx context.Context) {
 				return
 			}
 			source.FetchAhead(ctx, g.mbox.Path, part)
+			if len(part) < len(g.messages) {
+				return // the rest of them comes next
+			}
 		}
 	}
 }

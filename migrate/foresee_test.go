@@ -19,6 +19,7 @@ type foresight struct {
 	blind   atomic.Int64 // that were not
 	wasted  atomic.Int64 // told of, and something else was asked for
 	opened  atomic.Int64
+	most    atomic.Int64 // fetches told of at a time
 }
 
 type foreseer struct {
@@ -37,6 +38,9 @@ func (f *foreseer) ListAhead(_ context.Context, next []migrate.Listing) {
 
 func (f *foreseer) FetchAhead(_ context.Context, mbox migrate.Path, messages []migrate.Message) {
 	f.coming = append(f.coming, asked(mbox, messages))
+	if n := int64(len(f.coming)); n > f.most.Load() { // lanes may overtake each other, but not by much
+		f.most.Store(n)
+	}
 }
 
 func (f *foreseer) Fetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Fetched, error] {
@@ -63,10 +67,12 @@ func foreseen(from, to *memory.Store, ledger migrate.Ledger, told *foresight) mi
 	return j
 }
 
-func manyFolders(folders int) *memory.Store {
+func manyFolders(folders int) *memory.Store { return fullFolders(folders, 3) }
+
+func fullFolders(folders, each int) *memory.Store {
 	s := memory.New()
 	for i := range folders {
-		for n := range 3 {
+		for n := range each {
 			s.Put(migrate.Path(fmt.Sprintf("Folder %02d", i)), migrate.Message{InternalDate: day}, fmt.Appendf(nil, "Subject: %d in %d\r\n\r\nx\r\n", n, i))
 		}
 	}
@@ -94,6 +100,42 @@ func TestTheSourceIsToldWhatComes(t *testing.T) {
 		}
 		if again := mustRun(t, j); again.Present != 3*folders || again.Copied != 0 {
 			t.Errorf("again: %+v", again)
+		}
+	}
+}
+
+// onDisk is a store as an archive is one: its sinks do not number what they take in.
+type onDisk struct {
+	*memory.Session
+	numberless
+}
+
+type numberless struct{}
+
+// Next hides that of the session.
+func (numberless) Next() {}
+
+// Where there is enough for everybody, a server brings the next group while the disk is busy with the one before, however
+// large they are; where a server is the destination, that would only keep it from the other lanes.
+func TestTheNextGroupComesWhileTheDiskIsBusy(t *testing.T) {
+	const folders, each = 8, 200 // each of them worth a lane
+	for _, atOnce := range []int64{2, 1} {
+		from, to, told := fullFolders(folders, each), memory.New(), &foresight{}
+		j := foreseen(from, to, &memory.Ledger{}, told)
+		j.Options.Lanes = 2
+		if atOnce == 2 {
+			j.OpenSink = func(ctx context.Context) (migrate.Sink, error) {
+				session, err := to.Open(ctx)
+				return onDisk{Session: session}, err
+			}
+		}
+		if summary := mustRun(t, j); summary.Copied != folders*each {
+			t.Errorf("%+v", summary)
+		}
+		same(t, to, from)
+		if n := told.most.Load(); n != atOnce || told.blind.Load() > 0 || told.wasted.Load() > 0 {
+			t.Errorf("told of %d groups at a time, not %d; fetched %d others, %d otherwise than told",
+				n, atOnce, told.blind.Load(), told.wasted.Load())
 		}
 	}
 }
