@@ -90,8 +90,8 @@ type Change struct {
 // A Foreseer is a Source that needs fewer round trips where it knows what it will be asked. Nobody has to tell it: its
 // answers are the same.
 type Foreseer interface {
-	// ListAhead tells which mailboxes will be listed next. What it learns about them is as old as this call; trouble shows
-	// when they are listed.
+	// ListAhead tells which mailboxes will be listed next. What it learns about them is as old as this call, and worthless once
+	// Status tells a later state; trouble shows when they are listed.
 	ListAhead(ctx context.Context, next []Listing)
 	// FetchAhead tells that messages of mbox will be fetched next, behind what was told of before. To ask for anything
 	// else first costs what has been asked for ahead.

@@ -24,6 +24,7 @@ type question struct {
 	view     *view
 	verdicts []status
 	at       time.Time
+	much     bool // more was told than is kept: it is asked for in its turn
 }
 
 // ListAhead implements migrate.Foreseer: mailboxes that can be listed by one question each are opened and listed all in
@@ -101,8 +102,9 @@ func (s *Session) askAll(ctx context.Context, asked []*question) error {
 		if resp.word != "FETCH" || s.view == nil || s.view.opening != "" {
 			return nil // what is told before the mailbox is open is about another
 		}
-		if rows++; rows > aheadRows {
-			return errWithoutEnd
+		if rows++; rows > aheadRows || now.much {
+			now.page, now.changed, now.much = nil, nil, true
+			return nil
 		}
 		if now.page != nil {
 			return now.page.read(s.in, resp)
@@ -129,7 +131,7 @@ func (s *Session) askAll(ctx context.Context, asked []*question) error {
 func (s *Session) takeForetold(mbox migrate.Path) *question {
 	q := s.foretold[mbox]
 	delete(s.foretold, mbox)
-	if q == nil || time.Since(q.at) > stateKeeps || slices.ContainsFunc(q.verdicts, refused) {
+	if q == nil || q.much || time.Since(q.at) > stateKeeps || slices.ContainsFunc(q.verdicts, refused) {
 		return nil
 	}
 	return q

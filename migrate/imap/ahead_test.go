@@ -140,3 +140,83 @@ func TestChangesOfMailboxesAreListedInOneRoundTrip(t *testing.T) {
 		}
 	}
 }
+
+// A state that is asked for later makes what was listed ahead worthless: noted with it, the older list would hide for ever
+// what came in between.
+func TestAStateToldLaterVoidsWhatWasListedAhead(t *testing.T) {
+	row := func(number, uid int) string {
+		return fmt.Sprintf(`* %d FETCH (UID %d FLAGS (\Seen) INTERNALDATE "01-Jan-2020 00:00:00 +0000" RFC822.SIZE 7)`, number, uid)
+	}
+	cfg := serve(t, func(p *peer) {
+		p.greet("")
+		p.answer("LIST", `* LIST () "/" INBOX`, `* LIST () "/" Work`, "TAG OK x")
+		p.answer("LSUB", "TAG OK x")
+		var tags []string
+		for _, command := range []string{`EXAMINE "INBOX"`, "FETCH 1:1 " + allItems, `EXAMINE "Work"`, "FETCH 1:2 " + allItems} {
+			tag, _ := p.expect(command)
+			tags = append(tags, tag)
+		}
+		p.say("* 1 EXISTS", "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 2]", tags[0]+" OK x", row(1, 1), tags[1]+" OK x")
+		p.say("* 2 EXISTS", "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 6]", tags[2]+" OK x", row(1, 4), row(2, 5), tags[3]+" OK x")
+		// Now UID 4 goes and UID 6 comes.
+		p.examine(`EXAMINE "Work"`, 2, "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 7]")
+		p.examine(`EXAMINE "Work"`, 2, "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 7]")
+		p.answer("FETCH", row(1, 5), row(2, 6), "TAG OK x")
+		p.bye()
+	})
+	s := open(t, cfg, true)
+	s.ListAhead(t.Context(), []migrate.Listing{
+		{Mailbox: "INBOX", Now: migrate.Status{Messages: 1}}, {Mailbox: "Work", Now: migrate.Status{Messages: 2}},
+	})
+	now, err := s.Status(t.Context(), "Work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []uint32
+	for m, err := range s.Messages(t.Context(), "Work") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, m.Key.UID)
+	}
+	if diff := cmp.Diff([]uint32{5, 6}, got); diff != "" || now.UIDNext != 7 {
+		t.Errorf("UIDNEXT %d, -want +got:\n%s", now.UIDNext, diff)
+	}
+}
+
+// A server that tells of very many changes is an honest one: what is too much to be kept is asked for in its turn.
+func TestManyChangesAheadAreAskedForInTheirTurn(t *testing.T) {
+	const changes = 6000 // in each of two
+	since := migrate.Status{Messages: 12000, UIDValidity: 77, UIDNext: 12001, HighestModSeq: 5}
+	cfg := serve(t, func(p *peer) {
+		p.greet("CONDSTORE ESEARCH")
+		p.answer("LIST", `* LIST () "/" INBOX`, `* LIST () "/" Work`, "TAG OK x")
+		p.answer("LSUB", "TAG OK x")
+		for _, mbox := range []string{"INBOX", "Work", "Work"} {
+			p.examine(`EXAMINE "`+mbox+`"`, 12000, "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 12001]", "* OK [HIGHESTMODSEQ 6]")
+			tag, _ := p.expect("UID FETCH 1:12000")
+			for uid := 1; uid <= changes; uid++ {
+				p.say(fmt.Sprintf(`* %d FETCH (UID %d FLAGS (\Seen) MODSEQ (6))`, uid, uid))
+			}
+			p.say(tag + " OK x")
+			p.answer("UID FETCH 12001:*", "TAG OK x")
+		}
+		p.bye()
+	})
+	s := open(t, cfg, true)
+	s.ListAhead(t.Context(), []migrate.Listing{{Mailbox: "INBOX", Since: &since, Now: since}, {Mailbox: "Work", Since: &since, Now: since}})
+	for _, mbox := range []migrate.Path{"INBOX", "Work"} {
+		told := 0
+		for c, err := range s.Changes(t.Context(), mbox, since) {
+			if err != nil {
+				t.Fatal(mbox, err)
+			}
+			if !c.Message.Key.IsZero() {
+				told++
+			}
+		}
+		if told != changes {
+			t.Errorf("%s: %d changes are told of", mbox, told)
+		}
+	}
+}

@@ -95,6 +95,7 @@ func (r *fetchRun) comeBack() error {
 	if err := r.s.settleAhead(); err != nil {
 		return err
 	}
+	clear(r.uids) // numbers may mean others then
 	line, err := r.s.openLine(context.Background(), r.mbox)
 	if err == nil {
 		r.opensBy(line)

@@ -27,6 +27,7 @@ type told struct {
 // of them once, while it is fresh.
 func (s *Session) Status(ctx context.Context, mbox migrate.Path) (migrate.Status, error) {
 	state, err := s.state(ctx, mbox)
+	delete(s.foretold, mbox) // a listing must not be older than the state that it is noted with
 	if err == nil {
 		s.counts[mbox] = state.Messages
 	}
