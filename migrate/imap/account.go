@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 
 	"postcask/migrate"
 	"postcask/migrate/wire"
@@ -11,8 +12,9 @@ import (
 // An Account is one account on an IMAP server. It opens sessions, and remembers for them what they learn: names,
 // delimiter and namespace. It is safe for concurrent use.
 type Account struct {
-	cfg   wire.Config
-	names names
+	cfg       wire.Config
+	names     names
+	miscounts atomic.Bool // the messages of a MULTIAPPEND
 }
 
 // New makes an Account of the settings. Nothing is contacted yet.

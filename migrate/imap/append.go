@@ -22,6 +22,7 @@ type batch struct {
 	ear     *ear         // there while something is on the way
 	writer  *bufio.Writer
 	small   []byte // holds a small body
+	remade  bool   // the mailbox, because of a verdict of those that are being judged
 }
 
 // An upload is one message on its way to the server.

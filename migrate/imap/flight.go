@@ -39,7 +39,7 @@ func (s *Session) ship(ctx context.Context, u *upload) error {
 		b.writer = bufio.NewWriterSize(s.conn, 64<<10)
 	}
 	free := s.unasked(u)
-	joins := free && s.has("MULTIAPPEND") && s.alone == 0
+	joins := free && s.has("MULTIAPPEND") && s.alone == 0 && !s.acct.miscounts.Load()
 	s.alone = max(0, s.alone-1)
 	if p := b.open; p != nil && (!joins || len(p.uploads) >= s.company || b.ear.judged(p)) {
 		if err := s.seal(); err != nil {
@@ -176,6 +176,7 @@ func (s *Session) land(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.remade = false
 	for _, p := range landed {
 		if err := s.judge(ctx, p); err != nil {
 			return err
@@ -227,10 +228,11 @@ func (s *Session) judge(ctx context.Context, p *parcel) error {
 		if len(p.uploads) >= s.company {
 			s.company = min(2*s.company, companyLimit)
 		}
-		s.nameStored(p, st)
-		return nil
+		return s.nameStored(p, st)
+	case st.code == "TRYCREATE" && b.remade:
+		err = migrate.ErrAgain
 	case st.code == "TRYCREATE" && s.remade != b.path:
-		s.remade = b.path
+		s.remade, b.remade = b.path, true
 		s.acct.names.forget(b.path)
 		if err := s.Create(ctx, migrate.Mailbox{Path: b.path}); err != nil && !s.alive(err) {
 			return err
@@ -247,16 +249,26 @@ func (s *Session) judge(ctx context.Context, p *parcel) error {
 	return nil
 }
 
-// nameStored takes the UIDs that the messages of a command got from its verdict (RFC 4315, section 3).
-func (s *Session) nameStored(p *parcel, st status) {
+// errMiscounted leaves it to another look at the mailbox what was stored of a command.
+var errMiscounted = errors.New("append: the server says OK to several messages and names another number of them")
+
+// nameStored takes the UIDs that the messages of a command got from its verdict (RFC 4315, section 3). A server that tells
+// of another number of messages than it was given does not know MULTIAPPEND well enough.
+func (s *Session) nameStored(p *parcel, st status) error {
 	if st.code != "APPENDUID" {
-		return
+		return nil
 	}
 	word, set, _ := strings.Cut(st.args, " ")
 	validity, err := strconv.ParseUint(word, 10, 32)
 	uids, ok := parseUIDs(set, len(p.uploads))
 	if err != nil || validity == 0 || !ok {
-		return
+		var told finding
+		told.set(strings.TrimSpace(set))
+		if _, count := told.all(); len(p.uploads) > 1 && !told.unclear && count != uint64(len(p.uploads)) {
+			s.acct.miscounts.Store(true)
+			return s.broken(errMiscounted)
+		}
+		return nil
 	}
 	for i, u := range p.uploads {
 		s.batch.stored[u.place].Key = migrate.Key{Validity: uint32(validity), UID: uids[i]}
@@ -264,6 +276,7 @@ func (s *Session) nameStored(p *parcel, st status) {
 			v.next = max(v.next, uids[i]+1)
 		}
 	}
+	return nil
 }
 
 // parseUIDs reads a set that must name exactly n UIDs, in ascending order; it never makes more of them.

@@ -212,3 +212,74 @@ func TestConnectionIsLostBetweenGroups(t *testing.T) {
 		t.Errorf("later: %v, %v", stored, err)
 	}
 }
+
+// Messages on the way in commands of their own find the mailbox gone: it is made again, and all of them come once more.
+func TestAllThatFoundNoMailboxComesAgain(t *testing.T) {
+	cfg := serve(t, func(p *peer) {
+		p.greet("LITERAL+")
+		p.examine(`SELECT "INBOX"`, 0)
+		for range 3 {
+			tag, args := p.expect("APPEND")
+			p.octets(literalSize(args))
+			p.hear()
+			p.say(tag + " NO [TRYCREATE] no such mailbox")
+		}
+		p.bye()
+	})
+	s := open(t, cfg, false)
+	for _, text := range []string{"abc", "def", "ghi"} {
+		if err := s.Append(t.Context(), "INBOX", migrate.Message{}, textBody(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stored, err := s.Commit(t.Context())
+	if err != nil || len(stored) != 3 {
+		t.Fatalf("%+v, %v", stored, err)
+	}
+	for i, st := range stored {
+		if !errors.Is(st.Err, migrate.ErrAgain) {
+			t.Errorf("message %d: %v", i, st.Err)
+		}
+	}
+}
+
+// A server that takes two messages and names one may have stored one: nothing counts as stored, and from then on each
+// message has a command of its own.
+func TestOneUIDForTwoMessages(t *testing.T) {
+	first := true
+	cfg := serve(t, func(p *peer) {
+		p.greet("LITERAL+ MULTIAPPEND UIDPLUS")
+		p.examine(`SELECT "INBOX"`, 0)
+		tag, bodies := p.takeGroup()
+		if first {
+			first = false
+			p.say(tag + " OK [APPENDUID 77 1] stored")
+			p.hear()
+			return
+		}
+		if len(bodies) != 1 {
+			t.Errorf("%d messages in one command", len(bodies))
+		}
+		p.say(tag + " OK [APPENDUID 77 2] stored")
+		tag, _ = p.takeGroup()
+		p.say(tag + " OK [APPENDUID 77 3] stored")
+		p.bye()
+	})
+	acct := New(cfg)
+	for _, trusts := range []bool{true, false} {
+		s, err := acct.Open(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{"abc", "def"} {
+			if err := s.Append(t.Context(), "INBOX", migrate.Message{}, textBody(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stored, err := s.Commit(t.Context())
+		if trusts && (!errors.Is(err, errMiscounted) || !migrate.IsTemporary(err)) || !trusts && (err != nil || len(stored) != 2) {
+			t.Errorf("%+v, %v", stored, err)
+		}
+		s.Close()
+	}
+}
