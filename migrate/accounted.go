@@ -33,8 +33,8 @@ func (d *destination) answered(ctx context.Context, l *lane) (bool, error) {
 		return false, err
 	}
 	arrived, retired, err := books.Lying(ctx, d.path)
-	if err != nil || len(retired) > 0 && arrived+int64(len(retired)) != now.Messages {
-		return false, err // some may be gone from here as well
+	if ours := arrived + int64(len(retired)); err != nil || len(retired) > 0 && ours != now.Messages || ours < now.Messages {
+		return false, err // some may be gone from here as well, or the server does not keep to its UIDNEXT
 	}
 	for _, e := range retired {
 		m := Message{Key: e.Place, Size: e.Identity.Size, InternalDate: e.Listed.Date, Flags: e.Flags}

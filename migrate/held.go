@@ -112,6 +112,24 @@ func (d *destination) look(ctx context.Context, l *lane) error {
 	return d.lookOnce(ctx, l)
 }
 
+// lookAndHold is look, and keeps others from looking until inHand is read-unlocked: what is known then stays true, but for
+// what the lanes themselves put in. An error leaves nothing locked.
+func (d *destination) lookAndHold(ctx context.Context, l *lane) error {
+	for {
+		d.inHand.RLock()
+		d.mu.Lock()
+		listed := d.listed
+		d.mu.Unlock()
+		if listed {
+			return nil
+		}
+		d.inHand.RUnlock()
+		if err := d.look(ctx, l); err != nil {
+			return err
+		}
+	}
+}
+
 // lookOnce is look for those who hold both locks.
 func (d *destination) lookOnce(ctx context.Context, l *lane) error {
 	if d.listed {

@@ -40,6 +40,10 @@ func (l *lane) move(ctx context.Context, g *group) error {
 				l.leave(g.work, m, l.Source, errVanished)
 			}
 			left, attempts, behind = left[len(part):], 0, 0
+			if len(left) > 0 && l.isHalted() {
+				g.fault.Store(true)
+				return errHalted
+			}
 			continue
 		}
 		if left = without(left, settled); len(settled) > 0 {
@@ -149,7 +153,9 @@ func (l *lane) pass(ctx context.Context, d *destination, g *group, messages []Me
 	if err := l.await(ctx, d); err != nil {
 		return nil, nil, err
 	}
-	d.inHand.RLock()
+	if err := d.lookAndHold(ctx, l); err != nil {
+		return nil, nil, err
+	}
 	defer d.inHand.RUnlock()
 	intents, err := l.intents(ctx, g.work, messages)
 	if err != nil {

@@ -1,12 +1,15 @@
 package migrate_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"postcask/migrate"
 	"postcask/migrate/memory"
@@ -132,4 +135,60 @@ func (c *twoIntoOne) cut(t *testing.T, n, m int) (first, second bool) {
 		t.Errorf("there twice: %q; %d were told", got, unsure)
 	}
 	return first, second
+}
+
+// slowRetirer takes its time before anything is retired.
+type slowRetirer struct {
+	*memory.Ledger
+	pause time.Duration
+}
+
+func (l *slowRetirer) Retire(ctx context.Context, mbox migrate.Path, keys []migrate.Key) error {
+	time.Sleep(l.pause)
+	return l.Ledger.Retire(ctx, mbox, keys)
+}
+
+// A mailbox is numbered anew while lanes move another one to the same place: its messages are found there, however long it
+// takes to note that the old numbers are worth nothing.
+func TestARenumberedMailboxBesideAnotherIntoOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to, ledger := memory.New(), memory.New(), &slowRetirer{Ledger: &memory.Ledger{}}
+		for i := range 10 {
+			from.Put("Z", migrate.Message{InternalDate: day}, letter(i))
+		}
+		from.Put("A", migrate.Message{InternalDate: day}, letter(100))
+		j := job(from, to, ledger)
+		j.Options.Mapping.Moves = []migrate.Move{{From: "A", To: "X"}, {From: "Z", To: "X"}}
+		j.Options.Lanes = 3
+		mustRun(t, j)
+		from.Renumber("Z")
+		for i := range 6000 {
+			from.Put("A", migrate.Message{InternalDate: day}, fmt.Appendf(nil, "Subject: more %d\r\n\r\nbody\r\n", i))
+		}
+		ledger.pause = time.Minute
+		mustRun(t, j)
+		if got := len(to.Messages("X")); got != 6011 {
+			t.Errorf("%d messages arrived, not 6011", got)
+		}
+	})
+}
+
+// A server gives UIDs anew in a mailbox that goes where another one's messages were just looked up.
+func TestARecountedMailboxBesideAnotherIntoOne(t *testing.T) {
+	from, to, ledger := memory.New(), memory.New(), &memory.Ledger{}
+	for i := range 10 {
+		from.Put("Z", migrate.Message{InternalDate: day}, letter(i))
+	}
+	from.Put("A", migrate.Message{InternalDate: day}, letter(100))
+	j := job(from, to, ledger)
+	j.Options.Mapping.Moves = []migrate.Move{{From: "A", To: "X"}, {From: "Z", To: "X"}}
+	mustRun(t, j)
+	keys := keysOf(from, "Z")
+	from.Remove("Z", keys[0], keys[1])
+	from.CountFrom("Z", 1)
+	from.Put("A", migrate.Message{InternalDate: day}, letter(101))
+	summary := mustRun(t, j)
+	if got := len(to.Messages("X")); got != 12 {
+		t.Errorf("%d messages are there, not 12: %+v", got, summary.Counts)
+	}
 }

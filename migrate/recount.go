@@ -31,5 +31,5 @@ func (s *survey) recount(ctx context.Context) error {
 	if err := s.disown(ctx, dests); err != nil {
 		return err
 	}
-	return s.Ledger.Retire(ctx, s.mbox.Path, keys)
+	return s.forsake(ctx, keys)
 }

@@ -327,10 +327,19 @@ func (s *survey) retire(ctx context.Context) error {
 	if s.Options.DryRun || len(gone) == 0 {
 		return nil
 	}
+	return s.forsake(ctx, gone)
+}
+
+// forsake notes that messages are no longer known by these keys. Only then is the destination looked at anew: it has places
+// to take over now.
+func (s *survey) forsake(ctx context.Context, keys []Key) error {
+	if err := s.Ledger.Retire(ctx, s.mbox.Path, keys); err != nil {
+		return err
+	}
 	if d := s.destination(s.dest); s.existed[s.dest] == nil {
 		d.doubt()
 	} else {
-		d.lookAnew() // it has places to take over now
+		d.lookAnew()
 	}
-	return s.Ledger.Retire(ctx, s.mbox.Path, gone)
+	return nil
 }
