@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -95,7 +96,8 @@ func (l *lane) append(ctx context.Context, w *work, f Fetched) (Message, error) 
 		}
 		l.head.Reset(source)
 		m.InternalDate = arrival(l.head, time.Now())
-		body = l.head
+		head, _ := l.head.Peek(l.head.Buffered())
+		body = io.MultiReader(bytes.NewReader(head), source) // the sink hears of an error with the last octets
 	}
 	identity := func() Identity { return f.Checked }
 	if f.Checked.IsZero() {

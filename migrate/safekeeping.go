@@ -1,8 +1,8 @@
 package migrate
 
 import (
-	"cmp"
 	"context"
+	"errors"
 )
 
 // A safekeeper makes the groups of one carry safe, in their order. Where the lane is alone it does so beside it: the next
@@ -85,7 +85,9 @@ func (k *safekeeper) settle(keys ...Key) { k.others = append(k.others, keys...) 
 
 // end gives what has become of all, once nothing is in work any more.
 func (k *safekeeper) end(err error) (outcome, error) {
-	err = cmp.Or(err, k.wait())
+	if kept := k.wait(); err == nil || kept != nil && errors.Is(err, errHalted) {
+		err = kept // who stops asks for nothing; who cannot keep mail safe has to say so
+	}
 	k.settled = append(k.settled, k.others...)
 	return k.outcome, err
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postcask/migrate"
@@ -231,4 +232,67 @@ func TestAnInterruptEndsBehindTheGroupThatIsMadeSafe(t *testing.T) {
 	j.Options.Stop = nil
 	mustRun(t, j)
 	d.holdsAllOnce(t)
+}
+
+// reads calls each before it gives a message.
+type reads struct {
+	migrate.Source
+	each func()
+}
+
+func (s *reads) Fetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Fetched, error] {
+	return func(yield func(migrate.Fetched, error) bool) {
+		for f, err := range s.Source.Fetch(ctx, mbox, messages) {
+			s.each()
+			if !yield(f, err) {
+				return
+			}
+		}
+	}
+}
+
+// The disk is full when what was in hand at an interrupt is made safe: that is what the run ends with.
+func TestAFullDiskBehindAnInterrupt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stop, n := make(chan struct{}), 0
+		full := &migrate.Error{Kind: migrate.Refused, Err: errors.New("the disk is full")}
+		d := &disk{before: func(int) error { return full }}
+		j := onto(fullHouse(), d, &memory.Ledger{})
+		j.Options.Stop = stop
+		open := j.OpenSource
+		j.OpenSource = func(ctx context.Context) (migrate.Source, error) {
+			s, err := open(ctx)
+			return &reads{s, func() {
+				if n++; n == 10 {
+					close(stop)
+					time.Sleep(time.Second)
+				}
+			}}, err
+		}
+		if _, err := migrate.Run(t.Context(), j); !errors.Is(err, full) {
+			t.Errorf("the run says %v", err)
+		}
+	})
+}
+
+// An interrupt of a lane that is alone ends with the group that is being made safe, also where messages go to a server.
+func TestAnInterruptWithOneConnectionToAServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		to, stop, commits := memory.New(), make(chan struct{}), 0
+		to.Step = func(op string) error {
+			if op == "commit" {
+				if commits++; commits == 1 {
+					close(stop)
+					time.Sleep(time.Second)
+				}
+			}
+			return nil
+		}
+		j := job(fullHouse(), to, &memory.Ledger{})
+		j.Options.Stop = stop
+		summary, err := migrate.Run(t.Context(), j)
+		if commits != 1 || !errors.Is(err, migrate.ErrStopped) || summary.Copied == 0 || summary.Copied == crowd {
+			t.Errorf("%d groups and %d messages were moved: %v", commits, summary.Copied, err)
+		}
+	})
 }
