@@ -8,7 +8,7 @@
 //	listing   STAT, LIST and UIDL, checked against each other; maildrop holds what they told
 //	digest    names for messages that the server gives no usable name
 //	lane      RETR and TOP with several commands under way; body takes the dots out
-//	fetch     the messages asked for
+//	fetch     the messages asked for; ahead asks before their turn
 //	dele      deleting, in sessions of its own
 //	farewell  the answer to QUIT, which only the next session waits for
 //

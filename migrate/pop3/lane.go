@@ -28,6 +28,8 @@ type request struct {
 	octets  int64            // as LIST has it
 	known   []byte           // the octets, where they are at hand: then nothing is asked
 	err     error            // why it is not asked for
+
+	unwanted bool // it was asked for ahead, in vain
 }
 
 // A reply answers a request.
@@ -56,6 +58,7 @@ type lane struct {
 	requests func() (request, error, bool) // gives the next one
 	ended    bool                          // there are none
 	spare    *request                      // one that did not fit into the window
+	foreseen []request                     // under way when the lane began
 	queue    []request                     // under way, or known, in order
 	octets   int64                         // under way
 	commands []byte
@@ -72,13 +75,18 @@ func (s *Session) run(ctx context.Context, requests iter.Seq2[request, error], q
 		stop := s.conn.Watch(ctx)
 		defer stop()
 		defer s.rest()
-		if err := s.settle(); err != nil {
-			yield(reply{}, err)
-			return
+		foreseen := s.foreseen
+		if len(foreseen) == 0 || question != retr || s.current != nil {
+			foreseen = nil
+			if err := s.settle(); err != nil {
+				yield(reply{}, err)
+				return
+			}
 		}
+		s.foreseen = nil
 		next, end := iter.Pull2(requests)
 		defer end()
-		l := &lane{s: s, question: question, requests: next}
+		l := &lane{s: s, question: question, requests: next, foreseen: foreseen}
 		s.lane = l
 		for {
 			r, ok, err := l.next()
@@ -102,43 +110,51 @@ func (s *Session) run(ctx context.Context, requests iter.Seq2[request, error], q
 
 // next keeps the window full and reads the status of the oldest request. ok is false when there is none.
 func (l *lane) next() (r reply, ok bool, err error) {
-	s := l.s
-	if s.lane != l {
+	if l.s.lane != l {
 		return r, false, migrate.Errorf(migrate.Failed, "the session was used for something else between two messages")
 	}
-	if err := s.skipCurrent(); err != nil {
-		return r, false, err
+	for {
+		if err := l.s.skipCurrent(); err != nil {
+			return r, false, err
+		}
+		if err := l.fill(); err != nil {
+			return r, false, err
+		}
+		if len(l.queue) == 0 {
+			return r, false, nil
+		}
+		r = reply{request: l.queue[0]}
+		l.queue = l.queue[1:]
+		if r.isSettled() {
+			r.body = &turn{from: bytes.NewReader(r.known)}
+			return r, true, nil
+		}
+		if err := l.answer(&r); err != nil {
+			return r, false, err
+		}
+		if !r.unwanted {
+			return r, true, nil
+		}
 	}
-	if err := l.fill(); err != nil {
-		return r, false, err
-	}
-	if len(l.queue) == 0 {
-		return r, false, nil
-	}
-	r.request = l.queue[0]
-	l.queue = l.queue[1:]
-	if r.isSettled() {
-		r.body = &turn{from: bytes.NewReader(r.known)}
-		return r, true, nil
-	}
+}
+
+// answer reads the status of the request whose turn it is.
+func (l *lane) answer(r *reply) error {
+	s := l.s
 	s.conn.SetBusy(true) // anew: who asks may have paused for longer than the server may
 	line, err := s.conn.readLine()
 	if err != nil {
-		return r, false, err
+		return err
 	}
 	s.pending--
 	l.octets -= r.weight()
-	_, refusal, err := s.conn.judge(string(l.question.appendTo(nil, r.number)), line)
-	if err != nil {
-		return r, false, err
-	}
-	if refusal != nil {
-		r.refusal = refusal
-		return r, true, nil
+	_, r.refusal, err = s.conn.judge(string(l.question.appendTo(nil, r.number)), line)
+	if err != nil || r.refusal != nil {
+		return err
 	}
 	s.current = s.newBody(r.request)
 	r.body = &turn{from: s.current}
-	return r, true, nil
+	return nil
 }
 
 // fill sends as many commands as the window takes, once a quarter of it is free: packets full of commands are cheaper.
@@ -146,6 +162,9 @@ func (l *lane) fill() error {
 	s, window := l.s, 1
 	if s.can("PIPELINING") {
 		window = windowCommands
+	}
+	if err := l.adopt(); err != nil {
+		return err
 	}
 	if l.ended && l.spare == nil || len(l.queue) > 0 && s.pending > window*3/4 {
 		return nil
@@ -243,7 +262,7 @@ func (s *Session) skipCurrent() error {
 
 // settle reads and forgets what earlier commands still bring, so that the next command meets its own answer.
 func (s *Session) settle() error {
-	s.lane = nil
+	s.lane, s.foreseen = nil, nil
 	if s.idle() {
 		return nil
 	}

@@ -11,9 +11,8 @@ import (
 	"postcask/migrate/wire"
 )
 
-// A Session is one connection to a maildrop, logged in. It is a migrate.Source, a
-// migrate.Statuser and migrate.Flagless. The server locks
-// the maildrop for it and shows it as it was at log-in (RFC 1939, sections 4 and 5): new mail needs a new Session.
+// A Session is one connection to a maildrop, logged in. It is a migrate.Source, a migrate.Statuser, a migrate.Foreseer and
+// migrate.Flagless. The server locks the maildrop for it and shows it as it was at log-in (RFC 1939, sections 4 and 5): new mail needs a new Session.
 // After a broken connection, and after a context that ended in the middle of something, the Session is dead, and every
 // call returns the first error.
 type Session struct {
@@ -29,11 +28,12 @@ type Session struct {
 	endless   *endless
 	farewells *farewells
 
-	ahead   []string // commands that were sent before their turn, and are not answered
-	lane    *lane    // whose turn it is
-	pending int      // commands of the lane that were sent and whose status is not read
-	current *body    // that may not be read to its end
-	closed  bool
+	ahead    []string  // commands that were sent before their turn, and are not answered
+	lane     *lane     // whose turn it is
+	foreseen []request // that the next lane may want, and that are asked for already
+	pending  int       // commands of the lane that were sent and whose status is not read
+	current  *body     // that may not be read to its end
+	closed   bool
 }
 
 var (
