@@ -50,6 +50,7 @@ func FuzzReader(f *testing.F) {
 	for _, seed := range []string{
 		"* 1 FETCH (UID 5 BODY[] {3}\r\nabc FLAGS (\\Seen a]))\r\n", "* LIST (\\Noselect) \"/\" {3}\r\na b\r\n", "* OK [CODE never closed\r\n", "T1 OK\r\n", "+\r\n",
 		"* 1 FETCH (BODY[HEADER.FIELDS (DATE \"x\")] ~{1+}\r\nx)\r\n", "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n", "* 5\r\n", "*\r\n", "* LIST () \"\\\" x\r\n", "{5}\r\n", "* X {9999999}\r\n",
+		"* VANISHED (EARLIER) 1:4294967295,7,9:8\r\n", "* VANISHED (\r\n", "* VANISHED {3}\r\n1:2\r\n", "* VANISHED 0:*\r\n",
 	} {
 		f.Add(seed)
 	}
@@ -69,6 +70,12 @@ func FuzzReader(f *testing.F) {
 				_, err = readNamespaces(in)
 			case "STATUS":
 				err = readState(in, map[string]told{})
+			case "VANISHED":
+				var said remark
+				err = (&Session{in: in, vanishes: true}).readVanished(&said)
+				if gone, count := said.gone.all(); err == nil && count < uint64(len(gone)) {
+					t.Errorf("%d UIDs in %d stretches", count, len(gone))
+				}
 			}
 			if err != nil {
 				return

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -220,5 +222,44 @@ func TestMessagesWalkWhileMessagesVanish(t *testing.T) {
 				t.Errorf("%d messages, not the %d that are there", len(uids), len(want))
 			}
 		})
+	}
+}
+
+// Whatever goes, and whatever a server adds to it that never was, no message that is still to come lies before the place of a listing,
+// and none that was listed behind it where the server names just what goes.
+func TestNothingIsLeftBehindThePlaceOfAListing(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	for range 2000 {
+		var uids []uint32
+		for uid := uint32(1); len(uids) < 30; uid += 1 + random.Uint32N(4) {
+			uids = append(uids, uid)
+		}
+		listed := 1 + random.IntN(len(uids))
+		p := &place{next: uint32(listed + 1), reach: uids[listed-1]}
+		exact := random.IntN(2) == 0
+		var gone finding
+		left, leftBefore := 0, 0
+		for i, uid := range uids {
+			switch {
+			case random.IntN(3) == 0:
+				end := uid
+				if !exact { // and those behind it that never were
+					for end+1 < math.MaxUint32 && random.IntN(2) == 0 && !slices.Contains(uids, end+1) {
+						end++
+					}
+				}
+				gone.set(fmt.Sprintf("%d:%d", end, uid))
+			default:
+				if left++; i < listed {
+					leftBefore++
+				}
+			}
+		}
+		apart, _ := gone.all()
+		p.vanish(apart)
+		if n := int(p.next) - 1; n < 0 || n > leftBefore || exact && n != leftBefore {
+			t.Fatalf("seed %d: %d of %v are left, %d of those that were listed, and the next is number %d", seed, left, uids, leftBefore, p.next)
+		}
 	}
 }
