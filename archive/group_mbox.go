@@ -22,7 +22,12 @@ type mboxGroup struct {
 	cursor   *cursor
 	appender mbox.Appender
 	start    int64 // end of what the index names
+	hurried  int64 // end of what is on its way to the disk
 }
+
+// hurryOctets are written before they are sent on their way: nobody else can write to the file until it is synced, and so the
+// disk works while they come.
+const hurryOctets = 4 << 20
 
 func (a *Archive) openMboxGroup(ctx context.Context, b *box, in *intake, c *cursor) (_ group, err error) {
 	if err := b.acquire(ctx); err != nil {
@@ -41,7 +46,7 @@ func (a *Archive) openMboxGroup(ctx context.Context, b *box, in *intake, c *curs
 	if g.file, err = a.openMbox(b, os.O_RDWR); err != nil {
 		return nil, err
 	}
-	g.start = known.End
+	g.start, g.hurried = known.End, known.End
 	if err := a.cutTail(b, g.file, known.End); err != nil {
 		return nil, err
 	}
@@ -98,6 +103,10 @@ func (g *mboxGroup) add(ctx context.Context, m migrate.Message, body migrate.Bod
 		if err := mbox.Patch(seamFile{g.a.disk, g.file}, start, mark); err != nil {
 			return row, err
 		}
+	}
+	if written := c.at - g.hurried; written >= hurryOctets {
+		hurry(g.file, g.hurried, written)
+		g.hurried = c.at
 	}
 	return row, nil
 }
