@@ -105,15 +105,10 @@ func TestTheSourceIsToldWhatComes(t *testing.T) {
 }
 
 // onDisk is a store as an archive is one: its sinks do not number what they take in.
-type onDisk struct {
-	*memory.Session
-	numberless
-}
-
-type numberless struct{}
+type onDisk struct{ *memory.Session }
 
 // Next hides that of the session.
-func (numberless) Next() {}
+func (onDisk) Next() {}
 
 // Where there is enough for everybody, a server brings the next group while the disk is busy with the one before, however
 // large they are; where a server is the destination, that would only keep it from the other lanes.
