@@ -31,7 +31,7 @@ type scale struct {
 
 var scales = map[string]scale{
 	"try":    {large: 300, small: 100, huge: 20e6, rounds: 1},
-	"medium": {large: 5000, small: 1000, huge: 200e6, rounds: 3},
+	"medium": {large: 5000, small: 2000, huge: 200e6, rounds: 3},
 	"full":   {large: 20000, small: 2000, huge: 200e6, rounds: 5, slow: true},
 }
 

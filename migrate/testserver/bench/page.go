@@ -42,7 +42,7 @@ func write(out io.Writer, size string, s scale, m machine, b *bench, results []r
 		}
 	}
 	w.say("")
-	w.goals(size, results)
+	w.goals(results)
 	for _, r := range results {
 		w.result(r)
 	}
@@ -55,14 +55,12 @@ type page struct{ *bufio.Writer }
 func (w *page) say(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 
 // goals shows what postcask is meant to reach, and what it did.
-func (w *page) goals(size string, results []result) {
+func (w *page) goals(results []result) {
 	w.say("## Goals\n\nEach against what the others came to in the same run.\n")
 	w.say("| work | | goal | measured | |\n|---|---|---|---|---|")
 	for _, r := range results {
 		for _, g := range r.job.goals {
-			if g.scale == "" || g.scale == size {
-				w.goal(r, g)
-			}
+			w.goal(r, g)
 		}
 		for _, row := range r.rows {
 			if samples := row.samples[full]; row.tool.ours() && len(samples) > 0 {
