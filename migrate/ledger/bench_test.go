@@ -128,3 +128,19 @@ func BenchmarkSumOfPage(b *testing.B) {
 		putSum(7, page)
 	}
 }
+
+// What the index knows of a stretch of messages that are to be read.
+func BenchmarkByID200(b *testing.B) {
+	b.ReportAllocs()
+	db := openAt(b, benchFile(b, benchRows))
+	ids := make([]int64, benchGroup)
+	for i := range ids {
+		ids[i] = int64(benchRows/2 + i)
+	}
+	for b.Loop() {
+		found, err := db.ByID(b.Context(), ids)
+		if err != nil || len(found) != len(ids) {
+			b.Fatal(len(found), err)
+		}
+	}
+}

@@ -114,18 +114,13 @@ func fill[T any](ctx context.Context, q *sql.DB, page []T, scan func(*sql.Rows) 
 	if err != nil {
 		return page, err
 	}
-	return collect(rows, page, scan)
-}
-
-// collect appends what is left of rows to items, and closes rows.
-func collect[T any](rows *sql.Rows, items []T, scan func(*sql.Rows) (T, error)) ([]T, error) {
 	defer rows.Close()
 	for rows.Next() {
-		item, err := scan(rows)
+		row, err := scan(rows)
 		if err != nil {
-			return items, err
+			return page, err
 		}
-		items = append(items, item)
+		page = append(page, row)
 	}
-	return items, rows.Err()
+	return page, rows.Err()
 }

@@ -14,10 +14,10 @@ const (
 	placesQuery = `SELECT coalesce(sum(arrived), 0) + (SELECT count(DISTINCT place_name) FROM entries
 			WHERE dest = ?1 AND retired IS NOT NULL AND state = ?2 AND place_name <> ''),
 		coalesce((SELECT messages FROM mailboxes WHERE path = ?3), 0) FROM boxes WHERE id = ?1`
-	retiredQuery = messageColumns + ` WHERE m.mailbox = (SELECT id FROM mailboxes WHERE path = ?) AND m.id > ?
+	retiredQuery = messagesOf + ` WHERE m.mailbox = (SELECT id FROM mailboxes WHERE path = ?) AND m.id > ?
 		AND m.id IN (SELECT CAST(place_name AS INTEGER) FROM entries WHERE dest = ? AND retired IS NOT NULL AND state = ?)
 		ORDER BY m.id LIMIT ?`
-	unclaimedQuery = messageColumns + ` WHERE m.mailbox = (SELECT id FROM mailboxes WHERE path = ?) AND m.id > ?
+	unclaimedQuery = messagesOf + ` WHERE m.mailbox = (SELECT id FROM mailboxes WHERE path = ?) AND m.id > ?
 		AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.dest = ? AND e.place_validity = 0 AND e.place_uid = 0
 			AND e.place_name = CAST(m.id AS TEXT) AND e.state = ? AND e.retired IS NULL)
 		ORDER BY m.id LIMIT ?`
