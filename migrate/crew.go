@@ -142,14 +142,17 @@ func (l *lane) moveAlone(ctx context.Context, g *group) error {
 
 // gather takes what else waits, as long as all together is not worth a lane: small groups share a round trip. Where there
 // is more than enough for all lanes it takes one group more: the source can bring that while the disk is busy with the one
-// before. A server is what holds up the others too, so there it would only be the last to be done.
+// before. A server is what holds up the others too, so there it would only be the last to be done; and since each group costs
+// a round trip or two there, a lane takes its share of what waits.
 func (l *lane) gather(g *group) (bundle []*group) {
 	_, toServer := l.sink.(Numberer)
+	share := l.share()
 	for cost, open := int64(0), true; open; {
 		bundle = append(bundle, g)
 		l.waiting.Add(-g.cost())
 		cost += g.cost()
-		if plenty := !toServer && len(bundle) == 1 && len(l.jobs) >= l.Options.Lanes; cost >= worthALane && !plenty {
+		plenty := !toServer && len(bundle) == 1 && len(l.jobs) >= l.Options.Lanes
+		if cost >= worthALane && !plenty || toServer && len(bundle) >= share {
 			break
 		}
 		select {
@@ -159,6 +162,14 @@ func (l *lane) gather(g *group) (bundle []*group) {
 		}
 	}
 	return bundle
+}
+
+// share tells how many of the groups that wait, and one that was just taken, each lane would get.
+func (r *run) share() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lanes := r.working + 1 // the control lane is one of them
+	return (len(r.jobs) + lanes) / lanes
 }
 
 // gaveUp takes a lane off the number of those that work.
