@@ -123,7 +123,7 @@ type cutConn struct {
 
 // commands carries what the client says: lines, and the literals that they announce (RFC 9051, section 4.3).
 func (c *cutConn) commands(from io.Reader, to io.Writer) error {
-	r, w := bufio.NewReader(from), &boundedWriter{to, c.toServer, c.line}
+	r, w := bufio.NewReader(from), &boundedWriter{w: to, left: c.toServer, line: c.line}
 	appends := 0
 	for within, appending := false, false; ; {
 		text, err := r.ReadString('\n')
@@ -168,7 +168,7 @@ func announced(text string) int64 {
 
 // answers carries what the server says.
 func (c *cutConn) answers(from io.Reader, to io.Writer) error {
-	r, w := bufio.NewReader(from), &boundedWriter{to, c.toClient, c.line}
+	r, w := bufio.NewReader(from), &boundedWriter{w: to, left: c.toClient, line: c.line}
 	for answered := 0; ; {
 		text, err := r.ReadString('\n')
 		tag, _, _ := strings.Cut(text, " ")
@@ -206,9 +206,13 @@ type boundedWriter struct {
 	w    io.Writer
 	left int64
 	line *line
+	cut  bool
 }
 
 func (b *boundedWriter) Write(p []byte) (int, error) {
+	if b.cut { // whoever wrote just up to there has not noticed: io.CopyN keeps an error back that comes with the last octets
+		return 0, errCut
+	}
 	bounded := b.left > 0
 	if bounded {
 		p = p[:min(int64(len(p)), b.left)]
@@ -219,7 +223,7 @@ func (b *boundedWriter) Write(p []byte) (int, error) {
 	}
 	n, err := b.w.Write(p)
 	if b.left -= int64(n); marked || err == nil && bounded && b.left == 0 {
-		err = errCut
+		b.cut, err = true, errCut
 	}
 	return n, err
 }
