@@ -50,10 +50,7 @@ func (s *Session) walk(ctx context.Context, mbox migrate.Path, old migrate.Key, 
 	if old != (migrate.Key{}) && old.Validity != validity {
 		return migrate.ErrCannotTell
 	}
-	here, most := placeBehind(1, rows), uint32(stretchSize)
-	if old.UID > 0 {
-		most = stretchMost
-	}
+	here, most := placeBehind(1, rows), firstStretch(old.UID)
 	stop := v.watch(here)
 	defer func() { stop() }()
 	for {
@@ -93,15 +90,19 @@ func (s *Session) walk(ctx context.Context, mbox migrate.Path, old migrate.Key, 
 	}
 }
 
+// firstStretch tells how many messages are listed at once, to begin with: rows of flags alone are short.
+func firstStretch(old uint32) uint32 {
+	if old > 0 {
+		return stretchMost
+	}
+	return stretchSize
+}
+
 // openListed opens a mailbox and lists its first stretch, in one round trip where it is known how many messages there
 // are at least: of a number that is too high some servers want to hear nothing. Else the rows are none. Of UIDs below
 // old it asks as walk does.
 func (s *Session) openListed(ctx context.Context, mbox migrate.Path, old uint32) ([]migrate.Message, error) {
-	most := int64(stretchSize)
-	if old > 0 {
-		most = stretchMost
-	}
-	count := max(s.counts[mbox], 0)
+	most, count := int64(firstStretch(old)), max(s.counts[mbox], 0)
 	p := newPage(1, uint32(min(count, most)), old)
 	delete(s.counts, mbox)
 	if _, err := s.openWith(ctx, mbox, p.commands(count <= most), func(resp *response) error { return p.read(s.in, resp) }); err != nil {
