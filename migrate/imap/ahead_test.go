@@ -10,47 +10,55 @@ import (
 	"postcask/migrate"
 )
 
+func fullRow(number, uid int) string {
+	return fmt.Sprintf(`* %d FETCH (UID %d FLAGS (\Seen) INTERNALDATE "01-Jan-2020 00:00:00 +0000" RFC822.SIZE 7)`, number, uid)
+}
+
+// askedAhead is asked to list INBOX with one message and Work with two in one flight, and answers for INBOX. It gives the tags
+// of what it was asked about Work.
+func (p *peer) askedAhead() (examine, fetch string) {
+	p.greet("")
+	p.answer("LIST", `* LIST () "/" INBOX`, `* LIST () "/" Work`, "TAG OK x")
+	p.answer("LSUB", "TAG OK x")
+	var tags []string
+	for _, command := range []string{`EXAMINE "INBOX"`, "FETCH 1:1 " + allItems, `EXAMINE "Work"`, "FETCH 1:2 " + allItems} {
+		tag, _ := p.expect(command)
+		tags = append(tags, tag)
+	}
+	p.say("* 1 EXISTS", "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 2]", tags[0]+" OK x", fullRow(1, 1), tags[1]+" OK x")
+	return tags[2], tags[3]
+}
+
 // Two mailboxes are listed in one round trip. What the server tells of the second is used where it adds up, and asked for
 // anew where it does not.
 func TestMailboxesAreListedInOneRoundTrip(t *testing.T) {
-	row := func(number, uid int) string {
-		return fmt.Sprintf(`* %d FETCH (UID %d FLAGS (\Seen) INTERNALDATE "01-Jan-2020 00:00:00 +0000" RFC822.SIZE 7)`, number, uid)
-	}
 	opened := []string{"* 2 EXISTS", "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 6]", "T0 OK x"}
 	tests := []struct {
 		name   string
 		answer []string // about Work; T0 and T1 are the tags of EXAMINE and FETCH
 		anew   bool
 	}{
-		{name: "as it should be", answer: append(opened, row(1, 4), row(2, 5), "T1 OK x")},
-		{name: "in another order", answer: append(opened, row(2, 5), row(1, 4), "T1 OK x")},
-		{name: "flags of the mailbox before", answer: append([]string{"* 1 FETCH (UID 99 FLAGS ())", row(2, 77)},
-			append(opened, row(1, 4), row(2, 5), "T1 OK x")...)},
+		{name: "as it should be", answer: append(opened, fullRow(1, 4), fullRow(2, 5), "T1 OK x")},
+		{name: "in another order", answer: append(opened, fullRow(2, 5), fullRow(1, 4), "T1 OK x")},
+		{name: "flags of the mailbox before", answer: append([]string{"* 1 FETCH (UID 99 FLAGS ())", fullRow(2, 77)},
+			append(opened, fullRow(1, 4), fullRow(2, 5), "T1 OK x")...)},
 		{name: "refused", answer: []string{"T0 NO no", "T1 BAD no mailbox is open"}, anew: true},
-		{name: "one more than said", answer: append([]string{"* 3 EXISTS"}, append(opened[1:3:3], "T0 OK x", row(1, 4), row(2, 5), "T1 OK x")...), anew: true},
-		{name: "one less than said", answer: append([]string{"* 1 EXISTS"}, append(opened[1:3:3], "T0 OK x", row(1, 4), "T1 OK x")...), anew: true},
-		{name: "one goes meanwhile", answer: append(opened, row(1, 4), "* 1 EXPUNGE", "T1 OK x"), anew: true},
-		{name: "one without a UID", answer: append(opened, row(1, 4), `* 2 FETCH (FLAGS ())`, "T1 OK x"), anew: true},
-		{name: "the list refused", answer: append(opened, row(1, 4), row(2, 5), "T1 NO not now"), anew: true},
+		{name: "one more than said", answer: append([]string{"* 3 EXISTS"}, append(opened[1:3:3], "T0 OK x", fullRow(1, 4), fullRow(2, 5), "T1 OK x")...), anew: true},
+		{name: "one less than said", answer: append([]string{"* 1 EXISTS"}, append(opened[1:3:3], "T0 OK x", fullRow(1, 4), "T1 OK x")...), anew: true},
+		{name: "one goes meanwhile", answer: append(opened, fullRow(1, 4), "* 1 EXPUNGE", "T1 OK x"), anew: true},
+		{name: "one without a UID", answer: append(opened, fullRow(1, 4), `* 2 FETCH (FLAGS ())`, "T1 OK x"), anew: true},
+		{name: "the list refused", answer: append(opened, fullRow(1, 4), fullRow(2, 5), "T1 NO not now"), anew: true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := serve(t, func(p *peer) {
-				p.greet("")
-				p.answer("LIST", `* LIST () "/" INBOX`, `* LIST () "/" Work`, "TAG OK x")
-				p.answer("LSUB", "TAG OK x")
-				var tags []string
-				for _, command := range []string{`EXAMINE "INBOX"`, "FETCH 1:1 " + allItems, `EXAMINE "Work"`, "FETCH 1:2 " + allItems} {
-					tag, _ := p.expect(command)
-					tags = append(tags, tag)
-				}
-				p.say("* 1 EXISTS", "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 2]", tags[0]+" OK x", row(1, 1), tags[1]+" OK x")
+				examine, fetch := p.askedAhead()
 				for _, line := range test.answer {
-					p.say(strings.NewReplacer("T0", tags[2], "T1", tags[3]).Replace(line))
+					p.say(strings.NewReplacer("T0", examine, "T1", fetch).Replace(line))
 				}
 				if test.anew {
 					p.examine(`EXAMINE "Work"`, 2, "* OK [UIDVALIDITY 77]")
-					p.answer("FETCH 1:2", row(1, 4), row(2, 5), "TAG OK x")
+					p.answer("FETCH 1:2", fullRow(1, 4), fullRow(2, 5), "TAG OK x")
 				}
 				p.bye()
 			})
@@ -144,24 +152,13 @@ func TestChangesOfMailboxesAreListedInOneRoundTrip(t *testing.T) {
 // A state that is asked for later makes what was listed ahead worthless: noted with it, the older list would hide for ever
 // what came in between.
 func TestAStateToldLaterVoidsWhatWasListedAhead(t *testing.T) {
-	row := func(number, uid int) string {
-		return fmt.Sprintf(`* %d FETCH (UID %d FLAGS (\Seen) INTERNALDATE "01-Jan-2020 00:00:00 +0000" RFC822.SIZE 7)`, number, uid)
-	}
 	cfg := serve(t, func(p *peer) {
-		p.greet("")
-		p.answer("LIST", `* LIST () "/" INBOX`, `* LIST () "/" Work`, "TAG OK x")
-		p.answer("LSUB", "TAG OK x")
-		var tags []string
-		for _, command := range []string{`EXAMINE "INBOX"`, "FETCH 1:1 " + allItems, `EXAMINE "Work"`, "FETCH 1:2 " + allItems} {
-			tag, _ := p.expect(command)
-			tags = append(tags, tag)
-		}
-		p.say("* 1 EXISTS", "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 2]", tags[0]+" OK x", row(1, 1), tags[1]+" OK x")
-		p.say("* 2 EXISTS", "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 6]", tags[2]+" OK x", row(1, 4), row(2, 5), tags[3]+" OK x")
+		examine, fetch := p.askedAhead()
+		p.say("* 2 EXISTS", "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 6]", examine+" OK x", fullRow(1, 4), fullRow(2, 5), fetch+" OK x")
 		// Now UID 4 goes and UID 6 comes.
 		p.examine(`EXAMINE "Work"`, 2, "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 7]")
 		p.examine(`EXAMINE "Work"`, 2, "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 7]")
-		p.answer("FETCH", row(1, 5), row(2, 6), "TAG OK x")
+		p.answer("FETCH", fullRow(1, 5), fullRow(2, 6), "TAG OK x")
 		p.bye()
 	})
 	s := open(t, cfg, true)
