@@ -1,6 +1,9 @@
 package migrate
 
-import "context"
+import (
+	"context"
+	"maps"
+)
 
 // A sentKey tells one message that was sent and not answered for from others, but for the mailbox it came from.
 type sentKey struct {
@@ -52,8 +55,22 @@ func (c *candidates) lookBeside(ctx context.Context, l *lane, d *destination) er
 			}
 		}
 	}
-	for _, n := range beside { // of mailboxes that are gone
-		c.unknown += n
+	return c.countGone(ctx, l, d, beside)
+}
+
+// countGone adds up what is left of beside: it is of mailboxes that are gone, where no other lane has decided on it and
+// sent it anew meanwhile.
+func (c *candidates) countGone(ctx context.Context, l *lane, d *destination, beside map[sentKey]int) error {
+	maps.DeleteFunc(beside, func(_ sentKey, n int) bool { return n == 0 })
+	if len(beside) == 0 {
+		return nil
+	}
+	open, err := c.stillOpen(ctx, l, d)
+	if err != nil {
+		return err
+	}
+	for sent, n := range beside {
+		c.unknown += min(n, open[sent])
 	}
 	return nil
 }

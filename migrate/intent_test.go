@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -261,4 +262,39 @@ func TestALostAnswerIsNotTakenForAnotherOfTheSameMessageID(t *testing.T) {
 		mustRun(t, j)
 		same(t, to, from)
 	}
+}
+
+// TestALostAnswerWhileAnotherLaneDecidesOnItsOwn has another lane send its part of what was lost anew, just between two
+// looks at what is open: ours is found by its Message-ID all the same.
+func TestALostAnswerWhileAnotherLaneDecidesOnItsOwn(t *testing.T) {
+	from, to, ledger := letters(2), memory.New(), &memory.Ledger{}
+	messages := from.Messages("INBOX")
+	intent := func(m memory.Stored, next uint32) migrate.Entry {
+		return migrate.Entry{Key: m.Key, Mailbox: "INBOX", Place: migrate.Key{Validity: 1000, UID: next}, Identity: migrate.Identity{Size: m.Size}}
+	}
+	if err := ledger.Intend(t.Context(), "INBOX", []migrate.Entry{intent(messages[0], 1), intent(messages[1], 1)}); err != nil {
+		t.Fatal(err)
+	}
+	to.Put("INBOX", migrate.Message{}, bytes.ReplaceAll(messages[0].Octets, []byte("body"), []byte("BODY")))
+	from.Remove("INBOX", messages[1].Key) // in the other lane's hand
+	other := &besideLedger{Ledger: ledger, before: func() error { return ledger.Intend(t.Context(), "INBOX", []migrate.Entry{intent(messages[1], 2)}) }}
+	summary := mustRun(t, job(from, to, other))
+	if got := len(to.Messages("INBOX")); got != 1 || summary.Unsure != 1 || summary.Present != 1 || other.called == 0 {
+		t.Errorf("%d messages, want 1: %+v", got, summary)
+	}
+}
+
+// A besideLedger does something before the entries of a mailbox are given.
+type besideLedger struct {
+	*memory.Ledger
+	before func() error
+	called int
+}
+
+func (m *besideLedger) Entries(ctx context.Context, mbox migrate.Path) iter.Seq2[migrate.Entry, error] {
+	m.called++
+	if err := m.before(); err != nil {
+		return func(yield func(migrate.Entry, error) bool) { yield(migrate.Entry{}, err) }
+	}
+	return m.Ledger.Entries(ctx, mbox)
 }
