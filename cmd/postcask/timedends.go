@@ -10,43 +10,67 @@ import (
 	"postcask/migrate/pop3"
 )
 
-// The ends of a run, timed. Each holds the whole of what it times, so that nothing which the engine asks for by type is
-// lost; the calls that wait are done again here.
+// The ends of a run, timed. Each holds the whole of what it times, a level deeper, so that nothing which the engine asks
+// for by type is lost, and above it the calls that wait.
 
 type timedIMAP struct {
-	*imap.Session
+	wholeIMAP
+	timedReading
+	timedWriting
+	timedRemote
 	part *span
 }
 
-func (t *timedIMAP) Mailboxes(ctx context.Context) ([]migrate.Mailbox, error) {
-	defer t.part.since(time.Now())
-	return t.Session.Mailboxes(ctx)
+type timedPOP3 struct {
+	wholePOP3
+	timedReading
+	timedRemote
 }
 
-func (t *timedIMAP) Status(ctx context.Context, mbox migrate.Path) (migrate.Status, error) {
-	defer t.part.since(time.Now())
-	return t.Session.Status(ctx, mbox)
+type timedArchive struct {
+	wholeArchive
+	timedReading
 }
 
-func (t *timedIMAP) Messages(ctx context.Context, mbox migrate.Path) iter.Seq2[migrate.Message, error] {
-	return timedSeq(t.part, t.Session.Messages(ctx, mbox))
+type timedArchiveSink struct {
+	wholeArchiveSink
+	timedReading
+	timedWriting
+}
+
+type (
+	wholeIMAP        struct{ *imap.Session }
+	wholePOP3        struct{ *pop3.Session }
+	wholeArchive     struct{ archiveSource }
+	wholeArchiveSink struct{ archiveSink }
+)
+
+// archiveSource and archiveSink are what an archive's ends can do.
+type archiveSource interface {
+	readable
+	migrate.Knower
+}
+
+type archiveSink interface {
+	archiveSource
+	writable
+}
+
+func newTimedIMAP(s *imap.Session, part *span) *timedIMAP {
+	return &timedIMAP{wholeIMAP{s}, timedReading{s, part}, timedWriting{s, part}, timedRemote{s, part}, part}
+}
+
+func newTimedPOP3(s *pop3.Session, part *span) *timedPOP3 {
+	return &timedPOP3{wholePOP3{s}, timedReading{s, part}, timedRemote{s, part}}
 }
 
 func (t *timedIMAP) Changes(ctx context.Context, mbox migrate.Path, since migrate.Status) iter.Seq2[migrate.Change, error] {
 	return timedSeq(t.part, t.Session.Changes(ctx, mbox, since))
 }
 
-func (t *timedIMAP) Headers(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Header, error] {
-	return timedSeq(t.part, t.Session.Headers(ctx, mbox, messages))
-}
-
-func (t *timedIMAP) Fetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Fetched, error] {
-	return timedFetch(t.part, t.Session.Fetch(ctx, mbox, messages))
-}
-
-func (t *timedIMAP) Create(ctx context.Context, mbox migrate.Mailbox) error {
+func (t *timedIMAP) CreateAll(ctx context.Context, mailboxes []migrate.Mailbox) []error {
 	defer t.part.since(time.Now())
-	return t.Session.Create(ctx, mbox)
+	return t.Session.CreateAll(ctx, mailboxes)
 }
 
 func (t *timedIMAP) Next(ctx context.Context, mbox migrate.Path) (migrate.Key, error) {
@@ -54,107 +78,97 @@ func (t *timedIMAP) Next(ctx context.Context, mbox migrate.Path) (migrate.Key, e
 	return t.Session.Next(ctx, mbox)
 }
 
-func (t *timedIMAP) Append(ctx context.Context, mbox migrate.Path, m migrate.Message, body migrate.Body) error {
-	return timedAppend(t.part, body, func(body migrate.Body) error { return t.Session.Append(ctx, mbox, m, body) })
-}
-
-func (t *timedIMAP) Commit(ctx context.Context) ([]migrate.Stored, error) {
-	defer t.part.since(time.Now())
-	return t.Session.Commit(ctx)
-}
-
-func (t *timedIMAP) SetFlags(ctx context.Context, mbox migrate.Path, changes []migrate.FlagChange) error {
-	defer t.part.since(time.Now())
-	return t.Session.SetFlags(ctx, mbox, changes)
-}
-
-func (t *timedIMAP) Close() error {
-	defer t.part.since(time.Now())
-	return t.Session.Close()
-}
-
-type timedPOP3 struct {
-	*pop3.Session
-	part *span
-}
-
-func (t *timedPOP3) Messages(ctx context.Context, mbox migrate.Path) iter.Seq2[migrate.Message, error] {
-	return timedSeq(t.part, t.Session.Messages(ctx, mbox))
-}
-
-func (t *timedPOP3) Headers(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Header, error] {
-	return timedSeq(t.part, t.Session.Headers(ctx, mbox, messages))
-}
-
-func (t *timedPOP3) Fetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Fetched, error] {
-	return timedFetch(t.part, t.Session.Fetch(ctx, mbox, messages))
-}
-
-func (t *timedPOP3) Close() error {
-	defer t.part.since(time.Now())
-	return t.Session.Close()
-}
-
-// archiveSource and archiveSink are what an archive's ends can do.
-type archiveSource interface {
+// readable is what every end can do.
+type readable interface {
 	migrate.Source
 	migrate.Statuser
 	migrate.HeaderReader
-	migrate.Knower
 }
 
-type archiveSink interface {
-	archiveSource
+type timedReading struct {
+	end  readable
+	part *span
+}
+
+func (t timedReading) Mailboxes(ctx context.Context) ([]migrate.Mailbox, error) {
+	defer t.part.since(time.Now())
+	return t.end.Mailboxes(ctx)
+}
+
+func (t timedReading) Status(ctx context.Context, mbox migrate.Path) (migrate.Status, error) {
+	defer t.part.since(time.Now())
+	return t.end.Status(ctx, mbox)
+}
+
+func (t timedReading) Messages(ctx context.Context, mbox migrate.Path) iter.Seq2[migrate.Message, error] {
+	return timedSeq(t.part, t.end.Messages(ctx, mbox))
+}
+
+func (t timedReading) Headers(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Header, error] {
+	return timedSeq(t.part, t.end.Headers(ctx, mbox, messages))
+}
+
+func (t timedReading) Fetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Fetched, error] {
+	return timedFetch(t.part, t.end.Fetch(ctx, mbox, messages))
+}
+
+func (t timedReading) Close() error {
+	defer t.part.since(time.Now())
+	return t.end.Close()
+}
+
+// writable is what an end of a run can do that mail goes to.
+type writable interface {
 	migrate.Sink
 	migrate.Flagger
 }
 
-type timedArchive struct {
-	archiveSource
+type timedWriting struct {
+	end  writable
 	part *span
 }
 
-func (t *timedArchive) Messages(ctx context.Context, mbox migrate.Path) iter.Seq2[migrate.Message, error] {
-	return timedSeq(t.part, t.archiveSource.Messages(ctx, mbox))
+func (t timedWriting) Create(ctx context.Context, mbox migrate.Mailbox) error {
+	defer t.part.since(time.Now())
+	return t.end.Create(ctx, mbox)
 }
 
-func (t *timedArchive) Fetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Fetched, error] {
-	return timedFetch(t.part, t.archiveSource.Fetch(ctx, mbox, messages))
+func (t timedWriting) Append(ctx context.Context, mbox migrate.Path, m migrate.Message, body migrate.Body) error {
+	return timedAppend(t.part, body, func(body migrate.Body) error { return t.end.Append(ctx, mbox, m, body) })
 }
 
-type timedArchiveSink struct {
-	archiveSink
+func (t timedWriting) Commit(ctx context.Context) ([]migrate.Stored, error) {
+	defer t.part.since(time.Now())
+	return t.end.Commit(ctx)
+}
+
+func (t timedWriting) SetFlags(ctx context.Context, mbox migrate.Path, changes []migrate.FlagChange) error {
+	defer t.part.since(time.Now())
+	return t.end.SetFlags(ctx, mbox, changes)
+}
+
+// remote is what servers can do besides.
+type remote interface {
+	migrate.Foreseer
+	migrate.Remover
+}
+
+type timedRemote struct {
+	end  remote
 	part *span
 }
 
-func (t *timedArchiveSink) Messages(ctx context.Context, mbox migrate.Path) iter.Seq2[migrate.Message, error] {
-	return timedSeq(t.part, t.archiveSink.Messages(ctx, mbox))
-}
-
-func (t *timedArchiveSink) Fetch(ctx context.Context, mbox migrate.Path, messages []migrate.Message) iter.Seq2[migrate.Fetched, error] {
-	return timedFetch(t.part, t.archiveSink.Fetch(ctx, mbox, messages))
-}
-
-func (t *timedArchiveSink) Create(ctx context.Context, mbox migrate.Mailbox) error {
+func (t timedRemote) ListAhead(ctx context.Context, next []migrate.Listing) {
 	defer t.part.since(time.Now())
-	return t.archiveSink.Create(ctx, mbox)
+	t.end.ListAhead(ctx, next)
 }
 
-func (t *timedArchiveSink) Append(ctx context.Context, mbox migrate.Path, m migrate.Message, body migrate.Body) error {
-	return timedAppend(t.part, body, func(body migrate.Body) error { return t.archiveSink.Append(ctx, mbox, m, body) })
-}
-
-func (t *timedArchiveSink) Commit(ctx context.Context) ([]migrate.Stored, error) {
+func (t timedRemote) FetchAhead(ctx context.Context, mbox migrate.Path, messages []migrate.Message) {
 	defer t.part.since(time.Now())
-	return t.archiveSink.Commit(ctx)
+	t.end.FetchAhead(ctx, mbox, messages)
 }
 
-func (t *timedArchiveSink) SetFlags(ctx context.Context, mbox migrate.Path, changes []migrate.FlagChange) error {
+func (t timedRemote) Remove(ctx context.Context, mbox migrate.Path, messages []migrate.Doomed) (migrate.Removal, error) {
 	defer t.part.since(time.Now())
-	return t.archiveSink.SetFlags(ctx, mbox, changes)
-}
-
-func (t *timedArchiveSink) Close() error {
-	defer t.part.since(time.Now())
-	return t.archiveSink.Close()
+	return t.end.Remove(ctx, mbox, messages)
 }

@@ -65,13 +65,13 @@ func (t *timing) opened(end any, part *span) any {
 	case *scoped:
 		return &scoped{t.opened(end.Source, part).(migrate.Source), end.path}
 	case *imap.Session:
-		return &timedIMAP{end, part}
+		return newTimedIMAP(end, part)
 	case *pop3.Session:
-		return &timedPOP3{end, part}
+		return newTimedPOP3(end, part)
 	case archiveSink:
-		return &timedArchiveSink{end, part}
+		return &timedArchiveSink{wholeArchiveSink{end}, timedReading{end, part}, timedWriting{end, part}}
 	case archiveSource:
-		return &timedArchive{end, part}
+		return &timedArchive{wholeArchive{end}, timedReading{end, part}}
 	}
 	return end
 }
