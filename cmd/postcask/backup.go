@@ -31,18 +31,11 @@ long, and only after its octets were read back from the disk just then and are t
 		Args: arguments("SOURCE", "ARCHIVE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			if err := o.check(); err != nil {
+			from, to, err := c.ends(args, &o.runOptions)
+			if err != nil {
 				return err
 			}
 			if err := o.deletion.check(); err != nil {
-				return err
-			}
-			from, err := c.endpoint(args[0], o.allowPlaintext)
-			if err != nil {
-				return err
-			}
-			to, err := c.endpoint(args[1], o.allowPlaintext)
-			if err != nil {
 				return err
 			}
 			if err := wantServer(from, "source", "a backup is made from a server; to send an archive to a server there is postcask restore"); err != nil {
@@ -55,10 +48,7 @@ long, and only after its octets were read back from the disk just then and are t
 			if err != nil {
 				return err
 			}
-			defer source.sources.leave()
-			plan := storePlan{dir: to.dir, format: o.format, madeFrom: from.String(), dryRun: o.dryRun, lockWait: o.lockWait,
-				locked: func() { source.sources.begin(ctx) }}
-			return c.withStore(ctx, plan, func(store *archive.Archive) error {
+			return c.withStore(ctx, source, to, o.format, &o.runOptions, func(store *archive.Archive) error {
 				return c.pull(ctx, source, to, store, o.options(from), o.deletion.deletion(source, store))
 			})
 		},

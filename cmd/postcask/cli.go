@@ -43,6 +43,18 @@ func (c *cli) endpoint(text string, allowPlaintext bool) (*endpoint, error) {
 	return parser.parse(text)
 }
 
+// ends reads the two arguments of a run, after seeing that its flags go together.
+func (c *cli) ends(args []string, o *runOptions) (from, to *endpoint, err error) {
+	if err := o.check(); err != nil {
+		return nil, nil, err
+	}
+	if from, err = c.endpoint(args[0], o.allowPlaintext); err != nil {
+		return nil, nil, err
+	}
+	to, err = c.endpoint(args[1], o.allowPlaintext)
+	return from, to, err
+}
+
 // server gets a server ready to be opened, and finds its password first: who is asked for one shall not be asked
 // again in the middle of the night.
 func (c *cli) server(ctx context.Context, role string, e *endpoint, flags passwordFlags, timeout time.Duration) (*server, error) {

@@ -36,14 +36,7 @@ was moved is never doubled. With --via the mail is backed up into an archive on 
   postcask migrate 'imaps://admin@imap.old.example?authzid=me' imaps://me@imap.new.example --max-bytes 2G`,
 		Args: arguments("SOURCE", "DESTINATION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.check(); err != nil {
-				return err
-			}
-			from, err := c.endpoint(args[0], o.allowPlaintext)
-			if err != nil {
-				return err
-			}
-			to, err := c.endpoint(args[1], o.allowPlaintext)
+			from, to, err := c.ends(args, &o.runOptions)
 			if err != nil {
 				return err
 			}
@@ -129,10 +122,9 @@ func (c *cli) migrateVia(ctx context.Context, from, to *endpoint, o *migrateOpti
 	if err != nil {
 		return err
 	}
-	defer source.sources.leave()
-	plan := storePlan{dir: via.dir, format: o.format, madeFrom: from.String(), dryRun: o.dryRun, lockWait: o.lockWait,
-		locked: func() { source.sources.begin(ctx) }}
-	return c.withStore(ctx, plan, func(store *archive.Archive) error { return c.pullAndReplay(ctx, source, via, store, destination, o) })
+	return c.withStore(ctx, source, via, o.format, &o.runOptions, func(store *archive.Archive) error {
+		return c.pullAndReplay(ctx, source, via, store, destination, o)
+	})
 }
 
 // pullAndReplay is the two legs of --via. In a dry run there may be no archive, and then no second leg to speak of.

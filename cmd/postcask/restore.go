@@ -26,14 +26,7 @@ there is deleted. Messages that the archive has as well get the archive's flags 
 		Args: arguments("ARCHIVE", "DESTINATION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			if err := o.check(); err != nil {
-				return err
-			}
-			from, err := c.endpoint(args[0], o.allowPlaintext)
-			if err != nil {
-				return err
-			}
-			to, err := c.endpoint(args[1], o.allowPlaintext)
+			from, to, err := c.ends(args, &o.runOptions)
 			if err != nil {
 				return err
 			}

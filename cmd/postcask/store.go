@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"time"
 
 	"postcask/archive"
 	"postcask/migrate"
@@ -17,16 +16,18 @@ import (
 type storePlan struct {
 	dir, format, madeFrom string
 	dryRun                bool
-	lockWait              time.Duration
 	locked                func() // is called as soon as no other run can come in between; not in a dry run
 }
 
-// withStore opens an archive for the length of do, which gets nil where a dry run has none. One that was made just for
-// this and got nothing, since the server could not be reached, is taken away again.
-func (c *cli) withStore(ctx context.Context, plan storePlan, do func(store *archive.Archive) error) error {
+// withStore opens an archive for mail from a server, which is dialled meanwhile, for the length of do, which gets nil where
+// a dry run has none. One that was made just for this and got nothing, since the server could not be reached, is taken
+// away again.
+func (c *cli) withStore(ctx context.Context, source *server, to *endpoint, format string, o *runOptions, do func(store *archive.Archive) error) error {
+	defer source.sources.leave()
+	plan := storePlan{dir: to.dir, format: format, madeFrom: source.end.String(), dryRun: o.dryRun, locked: func() { source.sources.begin(ctx) }}
 	var store *archive.Archive
 	var there, made bool
-	err := c.awaitLock(ctx, plan.lockWait, func() (err error) {
+	err := c.awaitLock(ctx, o.lockWait, func() (err error) {
 		_, stat := os.Lstat(plan.dir)
 		there, made = stat == nil, !archive.Detect(plan.dir)
 		store, err = plan.open(ctx)
