@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -231,19 +232,19 @@ func (s *slow) Read(p []byte) (int, error) {
 
 // A source that pauses for longer than the clock's patience is nobody's fault but its own.
 func TestAppendFromSlowSource(t *testing.T) {
-	cfg := serve(t, func(p *peer) {
-		p.greet("LITERAL+")
-		p.takeAppends(true, func(string, string) string { return "" })
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, piped(t, func(p *peer) {
+			p.greet("LITERAL+")
+			p.takeAppends(true, func(string, string) string { return "" })
+		}), false)
+		const size = 300 << 10
+		if err := s.Append(t.Context(), "INBOX", migrate.Message{}, migrate.Body{Reader: &slow{size, time.Hour}, Size: size}); err != nil {
+			t.Fatal(err)
+		}
+		if stored, err := s.Commit(t.Context()); err != nil || stored[0].Err != nil {
+			t.Fatal(stored, err)
+		}
 	})
-	cfg.Timeout = 300 * time.Millisecond
-	s := open(t, cfg, false)
-	const size = 300 << 10
-	if err := s.Append(t.Context(), "INBOX", migrate.Message{}, migrate.Body{Reader: &slow{size, 400 * time.Millisecond}, Size: size}); err != nil {
-		t.Fatal(err)
-	}
-	if stored, err := s.Commit(t.Context()); err != nil || stored[0].Err != nil {
-		t.Fatal(stored, err)
-	}
 }
 
 // A server that says much while it reads nothing must not bring both sides to wait for each other.

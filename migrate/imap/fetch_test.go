@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -271,33 +272,33 @@ func TestFetchLeftEarly(t *testing.T) {
 
 // Whoever reads a body may take a rest: the server is not to blame.
 func TestFetchByASlowReader(t *testing.T) {
-	cfg := serve(t, func(p *peer) {
-		p.greet("")
-		p.examine("EXAMINE", 9)
-		p.answer("UID FETCH", "* 1 FETCH (UID 5 BODY[] {200000}", strings.Repeat("x", 200000)+")", "* 2 FETCH (UID 6 BODY[] {1}", "z)", "TAG OK x")
-		p.bye()
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, piped(t, func(p *peer) {
+			p.greet("")
+			p.examine("EXAMINE", 9)
+			p.answer("UID FETCH", "* 1 FETCH (UID 5 BODY[] {200000}", strings.Repeat("x", 200000)+")", "* 2 FETCH (UID 6 BODY[] {1}", "z)", "TAG OK x")
+			p.bye()
+		}), true)
+		total := 0
+		for f, err := range s.Fetch(t.Context(), "INBOX", keys(5, 6)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := f.Body.Read(make([]byte, 1000))
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+			rest, err := io.ReadAll(f.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			total += n + len(rest)
+		}
+		if total != 200001 {
+			t.Errorf("%d octets", total)
+		}
 	})
-	cfg.Timeout = 200 * time.Millisecond
-	s := open(t, cfg, true)
-	total := 0
-	for f, err := range s.Fetch(t.Context(), "INBOX", keys(5, 6)) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, err := f.Body.Read(make([]byte, 1000))
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(300 * time.Millisecond)
-		rest, err := io.ReadAll(f.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		total += n + len(rest)
-	}
-	if total != 200001 {
-		t.Errorf("%d octets", total)
-	}
 }
 
 func TestFetchLargeBodyBeforeUID(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -121,74 +122,76 @@ func TestMessagesOfMailboxesAreFetchedInOneRoundTrip(t *testing.T) {
 
 // A group that takes more commands than go out at once is begun ahead, and the rest of it is asked for in its turn.
 func TestALargeGroupIsBegunAhead(t *testing.T) {
-	const count = 7 * groupMessages
-	var early int // commands that came before anything was answered
-	cfg := serve(t, func(p *peer) {
-		p.greet("")
-		p.answer("LIST", `* LIST () "/" INBOX`, `* LIST () "/" Work`, `* LIST () "/" Last`, "TAG OK x")
-		p.answer("LSUB", "TAG OK x")
-		var waiting []string
-		for {
-			p.conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-			line := p.hear()
-			if line == "" {
-				break
+	synctest.Test(t, func(t *testing.T) {
+		const count = 7 * groupMessages
+		var early int // commands that came before anything was answered
+		cfg := piped(t, func(p *peer) {
+			p.greet("")
+			p.answer("LIST", `* LIST () "/" INBOX`, `* LIST () "/" Work`, `* LIST () "/" Last`, "TAG OK x")
+			p.answer("LSUB", "TAG OK x")
+			var waiting []string
+			for {
+				p.conn.SetReadDeadline(time.Now().Add(time.Second / 2)) // by then whoever has more to say has said it
+				line := p.hear()
+				if line == "" {
+					break
+				}
+				waiting = append(waiting, line)
 			}
-			waiting = append(waiting, line)
+			p.conn.SetReadDeadline(time.Time{})
+			early = len(waiting)
+			for {
+				line := ""
+				if len(waiting) > 0 {
+					line, waiting = waiting[0], waiting[1:]
+				} else if line = p.hear(); line == "" {
+					return
+				}
+				tag, command, _ := strings.Cut(line, " ")
+				var first, last int
+				switch n, _ := fmt.Sscanf(command, "UID FETCH %d:%d", &first, &last); {
+				case strings.HasPrefix(command, "EXAMINE"):
+					p.say(fmt.Sprintf("* %d EXISTS", count), "* OK [UIDVALIDITY 77] x", fmt.Sprintf("* OK [UIDNEXT %d] x", count+1))
+				case n == 2:
+					for uid := first; uid <= last; uid++ {
+						p.say(fmt.Sprintf("* %d FETCH (UID %d BODY[] {3}", uid, uid), "abc)")
+					}
+				}
+				p.say(tag + " OK x")
+			}
+		})
+		s := open(t, cfg, true)
+		if _, err := s.Mailboxes(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-		p.conn.SetReadDeadline(time.Now().Add(30 * time.Second))
-		early = len(waiting)
-		for {
-			line := ""
-			if len(waiting) > 0 {
-				line, waiting = waiting[0], waiting[1:]
-			} else if line = p.hear(); line == "" {
-				return
-			}
-			tag, command, _ := strings.Cut(line, " ")
-			var first, last int
-			switch n, _ := fmt.Sscanf(command, "UID FETCH %d:%d", &first, &last); {
-			case strings.HasPrefix(command, "EXAMINE"):
-				p.say(fmt.Sprintf("* %d EXISTS", count), "* OK [UIDVALIDITY 77] x", fmt.Sprintf("* OK [UIDNEXT %d] x", count+1))
-			case n == 2:
-				for uid := first; uid <= last; uid++ {
-					p.say(fmt.Sprintf("* %d FETCH (UID %d BODY[] {3}", uid, uid), "abc)")
+		asked := map[migrate.Path][]migrate.Message{"INBOX": keys(1, 2), "Last": keys(1, 2)}
+		for uid := range uint32(count) {
+			asked["Work"] = append(asked["Work"], keys(uid+1)...)
+			asked["Work"][uid].Size = 100_000 // so it is said to have
+		}
+		for _, mbox := range []migrate.Path{"INBOX", "Work", "Last"} {
+			s.FetchAhead(t.Context(), mbox, asked[mbox])
+		}
+		for _, mbox := range []migrate.Path{"INBOX", "Work", "Last"} {
+			got := 0
+			for f, err := range s.Fetch(t.Context(), mbox, asked[mbox]) {
+				if err != nil || f.Err != nil {
+					t.Fatal(mbox, err, f.Err)
+				}
+				if octets, _ := io.ReadAll(f.Body); string(octets) == "abc" {
+					got++
 				}
 			}
-			p.say(tag + " OK x")
+			if got != len(asked[mbox]) {
+				t.Errorf("%s: %d of %d messages", mbox, got, len(asked[mbox]))
+			}
+		}
+		s.Close()
+		synctest.Wait()
+		if early != 2+inFlight { // for Last none
+			t.Errorf("%d commands went out at once", early)
 		}
 	})
-	s := open(t, cfg, true)
-	if _, err := s.Mailboxes(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	asked := map[migrate.Path][]migrate.Message{"INBOX": keys(1, 2), "Last": keys(1, 2)}
-	for uid := range uint32(count) {
-		asked["Work"] = append(asked["Work"], keys(uid+1)...)
-		asked["Work"][uid].Size = 100_000 // so it is said to have
-	}
-	for _, mbox := range []migrate.Path{"INBOX", "Work", "Last"} {
-		s.FetchAhead(t.Context(), mbox, asked[mbox])
-	}
-	for _, mbox := range []migrate.Path{"INBOX", "Work", "Last"} {
-		got := 0
-		for f, err := range s.Fetch(t.Context(), mbox, asked[mbox]) {
-			if err != nil || f.Err != nil {
-				t.Fatal(mbox, err, f.Err)
-			}
-			if octets, _ := io.ReadAll(f.Body); string(octets) == "abc" {
-				got++
-			}
-		}
-		if got != len(asked[mbox]) {
-			t.Errorf("%s: %d of %d messages", mbox, got, len(asked[mbox]))
-		}
-	}
-	s.Close()
-	finished(cfg)
-	if early != 2+inFlight { // for Last none
-		t.Errorf("%d commands went out at once", early)
-	}
 }
 
 // A server may work at several FETCHes at once: what the second brings can come before the first is over. Two groups of one

@@ -2,6 +2,7 @@ package imap
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -61,6 +62,42 @@ func serve(t *testing.T, script func(*peer)) wire.Config {
 		Host: "127.0.0.1", Port: port, TLS: wire.Plain, Timeout: 10 * time.Second,
 		User: "ada", Password: func(context.Context) (string, error) { return "secret", nil },
 	}
+}
+
+// piped is serve without a network, for a bubble of synctest: time passes there only when nobody has anything to do.
+func piped(t *testing.T, script func(*peer)) wire.Config {
+	t.Helper()
+	var playing sync.WaitGroup
+	t.Cleanup(playing.Wait)
+	return wire.Config{
+		TLS: wire.Plain, Timeout: time.Second, User: "ada", Password: func(context.Context) (string, error) { return "secret", nil },
+		Dial: func(context.Context, string, string) (net.Conn, error) {
+			near, far := net.Pipe()
+			said := make(chan []byte, 1<<16) // as a socket's buffer holds what is said to somebody who is talking
+			playing.Go(func() {
+				defer far.Close()
+				for octets := range said {
+					far.Write(octets)
+				}
+			})
+			playing.Go(func() {
+				defer close(said)
+				script(&peer{t: t, conn: &patient{far, said}, in: bufio.NewReader(far)})
+			})
+			return near, nil
+		},
+	}
+}
+
+// A patient peer does not wait until it has been heard.
+type patient struct {
+	net.Conn
+	said chan<- []byte
+}
+
+func (p *patient) Write(octets []byte) (int, error) {
+	p.said <- bytes.Clone(octets)
+	return len(octets), nil
 }
 
 var playing sync.Map // port to what ends the script

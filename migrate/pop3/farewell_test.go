@@ -14,8 +14,8 @@ import (
 	"postcask/migrate/wire"
 )
 
-// slowToPart serves one log-in after the other. Between QUIT and its answer a maildrop stays locked for a while.
-func slowToPart(t *testing.T, pause time.Duration) (wire.Config, *atomic.Int32) {
+// slowToPart serves one log-in after the other. Between QUIT and its answer a maildrop stays locked until part returns.
+func slowToPart(t *testing.T, part func()) (wire.Config, *atomic.Int32) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -45,7 +45,7 @@ func slowToPart(t *testing.T, pause time.Duration) (wire.Config, *atomic.Int32) 
 					io.WriteString(conn, "+OK\r\nUIDL\r\nPIPELINING\r\n.\r\n")
 				case "QUIT":
 					served.Go(func() { // beside the next log-in, if there is one
-						time.Sleep(pause)
+						part()
 						locked.Add(-1)
 						io.WriteString(conn, "+OK\r\n")
 						conn.Close()
@@ -64,22 +64,23 @@ func slowToPart(t *testing.T, pause time.Duration) (wire.Config, *atomic.Int32) 
 }
 
 func TestWhoLeavesDoesNotWaitForTheServer(t *testing.T) {
-	t.Parallel()
-	const pause = 4 * time.Second
-	cfg, _ := slowToPart(t, pause)
+	gone := make(chan struct{})
+	cfg, _ := slowToPart(t, func() { <-gone })
+	defer close(gone)
+	cfg.Timeout = time.Minute
 	s, err := New(cfg).Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
 	s.Close()
-	if took := time.Since(began); took >= pause {
+	if took := time.Since(began); took >= cfg.Timeout/2 {
 		t.Errorf("it took %v", took)
 	}
 }
 
 func TestTheNextLogInWaitsUntilTheMaildropIsFree(t *testing.T) {
-	cfg, refused := slowToPart(t, 100*time.Millisecond)
+	cfg, refused := slowToPart(t, func() { time.Sleep(100 * time.Millisecond) })
 	account := New(cfg)
 	for range 3 {
 		s, err := account.Open(t.Context())

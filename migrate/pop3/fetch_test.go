@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -333,50 +334,51 @@ func testStall(t *testing.T, script []string) {
 			continue
 		}
 		t.Run(fmt.Sprintf("step %d", end), func(t *testing.T) {
-			t.Parallel()
 			steps := join(script[:end], []string{"SILENCE"})
 			if strings.HasPrefix(script[end], "s: ") { // half an answer, and silence
 				steps = join(script[:end], []string{script[end][:len(script[end])-3], "SILENCE"})
 			}
-			cfg, _ := serve(t, func(s *server) error { return s.play(steps...) })
-			cfg.Timeout = 100 * time.Millisecond
-			begin := time.Now()
-			s, err := New(cfg).Open(t.Context())
-			if err == nil {
-				defer s.Close()
-				_, err = fetch(t.Context(), s, "one")
-			}
-			if migrate.KindOf(err) != migrate.Unavailable || !strings.Contains(err.Error(), "no answer") {
-				t.Errorf("got %v, want a time-out", err)
-			}
-			if took := time.Since(begin); took > 20*time.Second {
-				t.Errorf("that took %v", took)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				cfg := piped(t, func(s *server) error { return s.play(steps...) })
+				begin := time.Now()
+				s, err := New(cfg).Open(t.Context())
+				if err == nil {
+					defer s.Close()
+					_, err = fetch(t.Context(), s, "one")
+				}
+				if migrate.KindOf(err) != migrate.Unavailable || !strings.Contains(err.Error(), "no answer") {
+					t.Errorf("got %v, want a time-out", err)
+				}
+				if took := time.Since(begin); took != cfg.Timeout {
+					t.Errorf("that took %v", took)
+				}
+			})
 		})
 	}
 }
 
 // A server that is slow and goes on, for far longer than the time-out, is not given up.
 func TestSlowDrip(t *testing.T) {
-	cfg, _ := serve(t, func(s *server) error {
-		if err := s.play(loggedIn("", listOf("one")...)...); err != nil {
-			return err
+	synctest.Test(t, func(t *testing.T) {
+		cfg := piped(t, func(s *server) error {
+			if err := s.play(loggedIn("", listOf("one")...)...); err != nil {
+				return err
+			}
+			if _, err := s.hear(); err != nil {
+				return err
+			}
+			for _, c := range "+OK\r\nabcdefghij\r\n.\r\n" {
+				time.Sleep(200 * time.Millisecond)
+				s.say(string(c))
+			}
+			return s.play(bye...)
+		})
+		s := openAt(t, cfg)
+		got, err := fetch(t.Context(), s, "one")
+		if diff := cmp.Diff([]string{"one: abcdefghij\r\n"}, got); diff != "" || err != nil {
+			t.Errorf("%v, -want +got:\n%s", err, diff)
 		}
-		if _, err := s.hear(); err != nil {
-			return err
-		}
-		for _, c := range "+OK\r\nabcdefghij\r\n.\r\n" {
-			time.Sleep(30 * time.Millisecond)
-			s.say(string(c))
-		}
-		return s.play(bye...)
 	})
-	cfg.Timeout = 200 * time.Millisecond
-	s := openAt(t, cfg)
-	got, err := fetch(t.Context(), s, "one")
-	if diff := cmp.Diff([]string{"one: abcdefghij\r\n"}, got); diff != "" || err != nil {
-		t.Errorf("%v, -want +got:\n%s", err, diff)
-	}
 }
 
 // An answer that nobody asked for is not taken for a message's: every message would then bear the name of the one before it.
@@ -397,48 +399,56 @@ func TestAnswersNobodyAskedFor(t *testing.T) {
 
 // The clock doesn't run while the caller takes its time, between messages, in a body, or with nothing asked.
 func TestSlowCaller(t *testing.T) {
-	s := func() *Session {
-		cfg, _ := serve(t, func(s *server) error {
+	synctest.Test(t, func(t *testing.T) {
+		s := openAt(t, piped(t, func(s *server) error {
 			return s.play(loggedIn("", join(listOf("one", "two"), []string{"C: RETR 1", "s: +OK\r\nab", "s: c\r\n.\r\n", "C: RETR 2", "s: +OK\r\nd\r\n.\r\n"}, bye)...)...)
-		})
-		cfg.Timeout = 100 * time.Millisecond
-		return openAt(t, cfg)
-	}()
-	pause := func() { time.Sleep(250 * time.Millisecond) }
-	pause()
-	var got string
-	for f, err := range s.Fetch(t.Context(), migrate.Inbox, messages("one", "two")) {
-		if err != nil {
-			t.Fatal(err)
-		}
+		}))
+		pause := func() { time.Sleep(time.Hour) }
 		pause()
-		for buffer := make([]byte, 1); ; {
-			n, err := f.Body.Read(buffer)
-			got += string(buffer[:n])
-			if err == io.EOF {
-				break
-			}
+		var got string
+		for f, err := range s.Fetch(t.Context(), migrate.Inbox, messages("one", "two")) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got == "a" {
-				pause()
+			pause()
+			for buffer := make([]byte, 1); ; {
+				n, err := f.Body.Read(buffer)
+				got += string(buffer[:n])
+				if err == io.EOF {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got == "a" {
+					pause()
+				}
 			}
+			pause()
 		}
-		pause()
-	}
-	if got != "abc\r\nd\r\n" {
-		t.Errorf("got %q", got)
-	}
+		if got != "abc\r\nd\r\n" {
+			t.Errorf("got %q", got)
+		}
+	})
 }
 
+// What waits for the rest of a message ends when it is cancelled.
 func TestCancel(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
 	s := open(t, loggedIn("", join(listOf("one"), []string{"C: RETR 1", "s: +OK\r\nabc\r\n", "END"})...)...)
-	time.AfterFunc(50*time.Millisecond, cancel)
-	_, err := fetch(ctx, s, "one")
-	if !errors.Is(err, context.Canceled) || !errors.Is(err, io.ErrUnexpectedEOF) || migrate.IsTemporary(err) {
-		t.Errorf("got %v", err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for f, err := range s.Fetch(ctx, migrate.Inbox, messages("one")) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Body.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(20*time.Millisecond, cancel) // before or while it waits
+		if _, err := io.ReadAll(f.Body); !errors.Is(err, context.Canceled) || !errors.Is(err, io.ErrUnexpectedEOF) || migrate.IsTemporary(err) {
+			t.Errorf("got %v", err)
+		}
+		break
 	}
 	if _, err := names(s); !errors.Is(err, context.Canceled) {
 		t.Errorf("then %v", err)

@@ -40,6 +40,9 @@ type Config struct {
 	Link *Link // measured by the connections, which share it; nil where nothing shall ever be compressed
 
 	Log *slog.Logger // gets the trace at level Debug; may be nil
+
+	// Dial connects in place of net.Dialer, for tests that have a network and a time of their own; nil otherwise.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Address gives host and port as dialled.

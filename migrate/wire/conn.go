@@ -53,7 +53,12 @@ func Dial(ctx context.Context, cfg *Config) (*Conn, error) {
 		connecting.Store(int64(time.Since(start)))
 		return nil
 	}}
-	tcp, err := dialer.DialContext(ctx, "tcp", cfg.Address())
+	dial := dialer.DialContext
+	if cfg.Dial != nil {
+		connecting.Store(int64(time.Since(start)))
+		dial = cfg.Dial
+	}
+	tcp, err := dial(ctx, "tcp", cfg.Address())
 	if err != nil {
 		return nil, unreachable(err)
 	}

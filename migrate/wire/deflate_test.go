@@ -191,7 +191,7 @@ func TestDeflateBombFillsNothing(t *testing.T) {
 }
 
 func TestCompressedConnectionGivesUpOnASilentServer(t *testing.T) {
-	cfg := serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })
+	cfg := serve(t, silent)
 	conn, err := Dial(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -19,7 +19,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postcask/migrate"
@@ -50,17 +52,60 @@ func serve(t *testing.T, handle func(net.Conn)) *Config {
 		Password: func(context.Context) (string, error) { return "secret", nil }}
 }
 
+// piped is serve without a network, for a bubble of synctest: time passes there only when nobody has anything to do.
+func piped(t *testing.T, handle func(net.Conn)) *Config {
+	t.Helper()
+	var playing sync.WaitGroup
+	t.Cleanup(playing.Wait)
+	cfg := &Config{Host: "127.0.0.1", TLS: Plain, Timeout: 200 * time.Millisecond}
+	cfg.Dial = func(context.Context, string, string) (net.Conn, error) {
+		near, far := net.Pipe()
+		playing.Go(func() {
+			handle(far)
+			far.Close()
+		})
+		return near, nil
+	}
+	return cfg
+}
+
+// inTheBubble plays test with a connection to handle, in a time of its own.
+func inTheBubble(t *testing.T, handle func(net.Conn), test func(t *testing.T, conn *Conn)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		conn, err := Dial(t.Context(), piped(t, handle))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		test(t, conn)
+	})
+}
+
+func silent(c net.Conn) { io.Copy(io.Discard, c) }
+
 func TestConnGivesUpOnASilentServer(t *testing.T) {
-	cfg := serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })
+	cfg := serve(t, silent)
 	conn, err := Dial(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	began := time.Now()
-	_, err = conn.Read(make([]byte, 1))
-	if migrate.KindOf(err) != migrate.Unavailable || time.Since(began) > 5*time.Second {
-		t.Fatalf("after %v: %v", time.Since(began), err)
+	givesUp(t, conn)
+	inTheBubble(t, silent, func(t *testing.T, conn *Conn) {
+		began := time.Now()
+		givesUp(t, conn)
+		if took := time.Since(began); took != 200*time.Millisecond {
+			t.Errorf("after %v", took)
+		}
+	})
+}
+
+func givesUp(t *testing.T, conn *Conn) {
+	t.Helper()
+	_, err := conn.Read(make([]byte, 1))
+	if migrate.KindOf(err) != migrate.Unavailable {
+		t.Fatal(err)
 	}
 	if _, again := conn.Write([]byte("x")); !errors.Is(again, err) {
 		t.Errorf("the first error does not stay: %v", again)
@@ -68,87 +113,69 @@ func TestConnGivesUpOnASilentServer(t *testing.T) {
 }
 
 func TestConnWaitsWhileOctetsMoveOneWay(t *testing.T) {
-	cfg := serve(t, func(c net.Conn) {
-		for range 8 { // longer than the clock in all, never silent for as long
+	inTheBubble(t, func(c net.Conn) {
+		for range 5 { // longer than the clock in all, never silent for as long
 			c.Write([]byte("."))
-			time.Sleep(60 * time.Millisecond)
+			time.Sleep(199 * time.Millisecond)
+		}
+	}, func(t *testing.T, conn *Conn) {
+		if got, err := io.ReadAll(conn); err != nil || len(got) != 5 {
+			t.Fatalf("got %q, %v", got, err)
 		}
 	})
-	conn, err := Dial(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	got, err := io.ReadAll(conn)
-	if err != nil || len(got) != 8 {
-		t.Fatalf("got %q, %v", got, err)
-	}
 }
 
 func TestConnGivesUpOnADrip(t *testing.T) {
-	cfg := serve(t, func(c net.Conn) {
+	inTheBubble(t, func(c net.Conn) {
 		var err error
 		for err == nil { // each octet in time, for ever
 			_, err = c.Write([]byte("."))
 			time.Sleep(50 * time.Millisecond)
 		}
+	}, func(t *testing.T, conn *Conn) {
+		got, err := io.ReadAll(conn)
+		if migrate.KindOf(err) != migrate.Unavailable || len(got) >= sluggishOctets {
+			t.Errorf("%d octets, %v", len(got), err)
+		}
 	})
-	conn, err := Dial(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	got, err := io.ReadAll(conn)
-	if migrate.KindOf(err) != migrate.Unavailable || len(got) >= sluggishOctets {
-		t.Errorf("%d octets, %v", len(got), err)
-	}
 }
 
 func TestConnWaitsForEverWithoutACommand(t *testing.T) {
-	cfg := serve(t, func(c net.Conn) { time.Sleep(500 * time.Millisecond); c.Write([]byte("late")) })
-	conn, err := Dial(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetBusy(false)
-	got := make([]byte, 4)
-	if _, err := io.ReadFull(conn, got); err != nil {
-		t.Fatal(err)
-	}
+	inTheBubble(t, func(c net.Conn) {
+		time.Sleep(24 * time.Hour)
+		c.Write([]byte("late"))
+	}, func(t *testing.T, conn *Conn) {
+		conn.SetBusy(false)
+		if _, err := io.ReadFull(conn, make([]byte, 4)); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 func TestConnStartsTheClockUnderAWaitingRead(t *testing.T) {
-	cfg := serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })
-	conn, err := Dial(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetBusy(false)
-	failed := make(chan error, 1)
-	go func() { _, err := conn.Read(make([]byte, 1)); failed <- err }()
-	time.Sleep(50 * time.Millisecond)
-	conn.SetBusy(true)
-	select {
-	case err := <-failed:
-		if migrate.KindOf(err) != migrate.Unavailable {
-			t.Fatal(err)
+	inTheBubble(t, silent, func(t *testing.T, conn *Conn) {
+		conn.SetBusy(false)
+		failed := make(chan error, 1)
+		go func() { _, err := conn.Read(make([]byte, 1)); failed <- err }()
+		synctest.Wait() // it waits
+		conn.SetBusy(true)
+		began := time.Now()
+		if err := <-failed; migrate.KindOf(err) != migrate.Unavailable || time.Since(began) != 200*time.Millisecond {
+			t.Fatalf("after %v: %v", time.Since(began), err)
 		}
-	case <-time.After(5 * time.Second):
-		t.Fatal("the waiting Read never looked at the clock")
-	}
+	})
 }
 
 func TestWatchClosesOnCancel(t *testing.T) {
-	cfg := serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })
+	cfg := serve(t, silent)
+	cfg.Timeout = time.Minute
 	conn, err := Dial(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer conn.Watch(ctx)()
-	time.AfterFunc(20*time.Millisecond, cancel)
+	time.AfterFunc(20*time.Millisecond, cancel) // before or while it is read from
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
