@@ -496,6 +496,7 @@ func watchHeap() (stop func() uint64) {
 func TestDovecotOverQuota(t *testing.T) {
 	server := testserver.StartDovecot(t, testserver.DovecotOptions{Quota: "storage=100K"})
 	server.Users(t, "ada")
+	t.Setenv("TMPDIR", t.TempDir()) // where nobody else spools
 	s := open(t, settings(t, server, "ada"), false)
 	sizes := []int{20 << 10, 300 << 10, 20 << 10, 50 << 10, 60 << 10, 5 << 20, 5 << 10}
 	stored := deliver(t, s, "INBOX", len(sizes), func(i int) migrate.Body {
