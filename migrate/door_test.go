@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postcask/migrate"
@@ -13,26 +14,28 @@ import (
 
 // New lanes log in side by side once a log-in has worked: over a distant link that is most of a short run.
 func TestLanesLogInSideBySide(t *testing.T) {
-	from, to := memory.New(), memory.New()
-	for i := range 2000 {
-		from.Put("INBOX", migrate.Message{InternalDate: day}, fmt.Appendf(nil, "Subject: %d\r\n\r\n%16384d\r\n", i, i))
-	}
-	var inside, most atomic.Int64
-	j := job(from, to, &memory.Ledger{})
-	j.Options.Lanes = 4
-	j.OpenSource = func(ctx context.Context) (migrate.Source, error) {
-		if n := inside.Add(1); n > most.Load() {
-			most.Store(n)
+	synctest.Test(t, func(t *testing.T) {
+		from, to := memory.New(), memory.New()
+		for i := range 2000 {
+			from.Put("INBOX", migrate.Message{InternalDate: day}, letter(i))
 		}
-		defer inside.Add(-1)
-		time.Sleep(20 * time.Millisecond)
-		return from.Open(ctx)
-	}
-	mustRun(t, j)
-	if most.Load() < 2 {
-		t.Error("one connection was opened after the other")
-	}
-	same(t, to, from)
+		var inside, most atomic.Int64
+		j := job(from, to, &memory.Ledger{})
+		j.Options.Lanes = 4
+		j.OpenSource = func(ctx context.Context) (migrate.Source, error) {
+			if n := inside.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer inside.Add(-1)
+			time.Sleep(20 * time.Millisecond)
+			return from.Open(ctx)
+		}
+		mustRun(t, j)
+		if most.Load() < 2 {
+			t.Error("one connection was opened after the other")
+		}
+		same(t, to, from)
+	})
 }
 
 // A run that has little to do opens no connection but its first.

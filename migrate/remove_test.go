@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -341,27 +342,29 @@ func TestMarkedMessagesAreNotMarkedInTheArchive(t *testing.T) {
 }
 
 func TestAnInterruptStopsDeletingInGoodOrder(t *testing.T) {
-	from, to := filled(), memory.New()
-	j, keeper := deleting(from, to, &memory.Ledger{})
-	stop := make(chan struct{})
-	j.Options.Stop = stop
-	began := false
-	from.Step = func(operation string) error {
-		if operation == "remove" && !began {
-			began = true
-			close(stop)
-			time.Sleep(20 * time.Millisecond) // until the run has heard of it
+	synctest.Test(t, func(t *testing.T) {
+		from, to := filled(), memory.New()
+		j, keeper := deleting(from, to, &memory.Ledger{})
+		stop := make(chan struct{})
+		j.Options.Stop = stop
+		began := false
+		from.Step = func(operation string) error {
+			if operation == "remove" && !began {
+				began = true
+				close(stop)
+				time.Sleep(time.Second) // until the run has heard of it
+			}
+			return nil
 		}
-		return nil
-	}
-	summary, err := migrate.Run(context.WithoutCancel(t.Context()), j)
-	if !errors.Is(err, migrate.ErrStopped) {
-		t.Errorf("got %v, want ErrStopped", err)
-	}
-	noted := len(keeper.Noted["INBOX"]) + len(keeper.Noted["Sent"]) + len(keeper.Noted["Work/2020"])
-	if summary.Deleted != 3 || noted != 3 {
-		t.Errorf("%d deleted and %d noted, want the 3 in hand", summary.Deleted, noted)
-	}
+		summary, err := migrate.Run(context.WithoutCancel(t.Context()), j)
+		if !errors.Is(err, migrate.ErrStopped) {
+			t.Errorf("got %v, want ErrStopped", err)
+		}
+		noted := len(keeper.Noted["INBOX"]) + len(keeper.Noted["Sent"]) + len(keeper.Noted["Work/2020"])
+		if summary.Deleted != 3 || noted != 3 {
+			t.Errorf("%d deleted and %d noted, want the 3 in hand", summary.Deleted, noted)
+		}
+	})
 }
 
 func TestHeaderHasher(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -298,22 +299,24 @@ func TestDryRunWritesNothing(t *testing.T) {
 }
 
 func TestRunStops(t *testing.T) {
-	from, to, ledger := filled(), memory.New(), &memory.Ledger{}
-	stop := make(chan struct{})
-	var once sync.Once
-	j := job(from, to, ledger)
-	j.Options.Stop = stop
-	j.Options.Report = func(e migrate.Event) {
-		if e.Outcome == migrate.Copied {
-			once.Do(func() { close(stop); time.Sleep(20 * time.Millisecond) })
+	synctest.Test(t, func(t *testing.T) {
+		from, to, ledger := filled(), memory.New(), &memory.Ledger{}
+		stop := make(chan struct{})
+		var once sync.Once
+		j := job(from, to, ledger)
+		j.Options.Stop = stop
+		j.Options.Report = func(e migrate.Event) {
+			if e.Outcome == migrate.Copied {
+				once.Do(func() { close(stop); time.Sleep(time.Second) }) // until the run has heard of it
+			}
 		}
-	}
-	summary, err := migrate.Run(t.Context(), j)
-	if !errors.Is(err, migrate.ErrStopped) || summary.Copied == 0 || summary.Copied == 15 {
-		t.Errorf("%+v, %v", summary, err)
-	}
-	mustRun(t, job(from, to, ledger))
-	same(t, to, from)
+		summary, err := migrate.Run(t.Context(), j)
+		if !errors.Is(err, migrate.ErrStopped) || summary.Copied == 0 || summary.Copied == 15 {
+			t.Errorf("%+v, %v", summary, err)
+		}
+		mustRun(t, job(from, to, ledger))
+		same(t, to, from)
+	})
 }
 
 func TestRunStopsAtALimit(t *testing.T) {

@@ -122,21 +122,23 @@ func TestTheNextGroupIsReadWhileTheOneBeforeIsMadeSafe(t *testing.T) {
 }
 
 func TestTheLastGroupsGetSmaller(t *testing.T) {
-	d := &disk{pause: time.Millisecond} // the disk keeps up
-	var sizes []int64
-	before := int64(0)
-	d.before = func(int) error {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		sizes, before = append(sizes, int64(len(d.safe))-before), int64(len(d.safe))
-		return nil
-	}
-	mustRun(t, onto(fullHouse(), d, &memory.Ledger{}))
-	d.holdsAllOnce(t)
-	last := int64(len(d.safe)) - before
-	if len(sizes) < 4 || last > 300 {
-		t.Errorf("groups of %v, and then of %d messages, in the end", sizes[1:], last)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{pause: time.Millisecond} // the disk keeps up
+		var sizes []int64
+		before := int64(0)
+		d.before = func(int) error {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			sizes, before = append(sizes, int64(len(d.safe))-before), int64(len(d.safe))
+			return nil
+		}
+		mustRun(t, onto(fullHouse(), d, &memory.Ledger{}))
+		d.holdsAllOnce(t)
+		last := int64(len(d.safe)) - before
+		if len(sizes) < 4 || last > 300 {
+			t.Errorf("groups of %v, and then of %d messages, in the end", sizes[1:], last)
+		}
+	})
 }
 
 func TestAGroupThatIsNotSafeIsMovedOnceMore(t *testing.T) {
@@ -216,22 +218,25 @@ func TestAPanicBesideTheReadingReachesTheCaller(t *testing.T) {
 }
 
 func TestAnInterruptEndsBehindTheGroupThatIsMadeSafe(t *testing.T) {
-	stop := make(chan struct{})
-	d := &disk{before: func(commit int) error {
-		if commit == 2 {
-			close(stop)
+	synctest.Test(t, func(t *testing.T) {
+		stop := make(chan struct{})
+		d := &disk{before: func(commit int) error {
+			if commit == 2 {
+				close(stop)
+				time.Sleep(time.Second) // until the run has heard of it
+			}
+			return nil
+		}}
+		j := onto(fullHouse(), d, &memory.Ledger{})
+		j.Options.Stop = stop
+		summary, err := migrate.Run(t.Context(), j)
+		if !errors.Is(err, migrate.ErrStopped) || int(summary.Copied) != len(d.safe) {
+			t.Errorf("%d messages are told of, %d safe, %v", summary.Copied, len(d.safe), err)
 		}
-		return nil
-	}}
-	j := onto(fullHouse(), d, &memory.Ledger{})
-	j.Options.Stop = stop
-	summary, err := migrate.Run(t.Context(), j)
-	if !errors.Is(err, migrate.ErrStopped) || int(summary.Copied) != len(d.safe) {
-		t.Errorf("%d messages are told of, %d safe, %v", summary.Copied, len(d.safe), err)
-	}
-	j.Options.Stop = nil
-	mustRun(t, j)
-	d.holdsAllOnce(t)
+		j.Options.Stop = nil
+		mustRun(t, j)
+		d.holdsAllOnce(t)
+	})
 }
 
 // reads calls each before it gives a message.
