@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postcask/migrate"
+	"postcask/migrate/scratch"
 )
 
 // A name that a digest gives begins so. With the digest it is longer than any UIDL may be: no server can forge one.
@@ -17,10 +18,12 @@ const digestPrefix = "sha256:"
 // section 5).
 type maildrop struct {
 	count    int
-	sizes    *table // of 8 octets: as announced, -1 where not told
-	uidls    *table // length and octets of each; length 0 where there is none, or none that only one message has
-	nameless int    // messages without a UIDL
-	at       int    // from here on a name is looked for
+	sizes    scratch.File    // 8 octets each: as announced, -1 where not told
+	uidls    scratch.File    // length and octets of each; length 0 where there is none, or none that only one message has
+	number   [sizeWidth]byte // the size at hand
+	text     [uidlWidth]byte // the UIDL at hand
+	nameless int             // messages without a UIDL
+	at       int             // from here on a name is looked for
 
 	others  map[int]string           // names made of digests
 	byOther map[string]int           // numbers by those
@@ -38,7 +41,7 @@ const (
 
 func newMaildrop(count int) *maildrop {
 	return &maildrop{
-		count: count, sizes: newTable(sizeWidth, count), uidls: newTable(uidlWidth, count), nameless: count,
+		count: count, nameless: count,
 		others: map[int]string{}, byOther: map[string]int{}, exact: map[int]migrate.Identity{}, twins: map[migrate.Digest]int{}, gone: map[int]bool{},
 	}
 }
@@ -46,8 +49,8 @@ func newMaildrop(count int) *maildrop {
 // close gives back what the maildrop takes; it may be nil.
 func (d *maildrop) close() {
 	if d != nil {
-		d.sizes.close()
-		d.uidls.close()
+		d.sizes.Close()
+		d.uidls.Close()
 	}
 }
 
@@ -62,36 +65,28 @@ func usable[T string | []byte](uidl T) bool {
 }
 
 func (d *maildrop) setSize(number int, size int64) error {
-	record, err := d.sizes.change(number - 1)
-	if err == nil {
-		binary.LittleEndian.PutUint64(record, uint64(size))
-	}
-	return err
+	record := binary.LittleEndian.AppendUint64(d.number[:0], uint64(size))
+	return d.sizes.Put(record, int64(number-1)*sizeWidth)
 }
 
 // size gives the octets that the server announced of a message, or -1.
 func (d *maildrop) size(number int) (int64, error) {
-	record, err := d.sizes.record(number - 1)
-	if err != nil {
-		return 0, err
-	}
-	return int64(binary.LittleEndian.Uint64(record)), nil
+	record := d.number[:]
+	err := d.sizes.Get(record, int64(number-1)*sizeWidth)
+	return int64(binary.LittleEndian.Uint64(record)), err
 }
 
 // setUIDL gives a usable UIDL to a message that has none.
 func (d *maildrop) setUIDL(number int, uidl []byte) error {
-	record, err := d.uidls.change(number - 1)
-	if err == nil {
-		record[0] = byte(copy(record[1:], uidl))
-		d.nameless--
-	}
-	return err
+	record := append(append(d.text[:0], byte(len(uidl))), uidl...)
+	d.nameless--
+	return d.uidls.Put(record, int64(number-1)*uidlWidth)
 }
 
 // uidl gives the UIDL of a message, valid until another is asked for. It is empty where there is none.
 func (d *maildrop) uidl(number int) ([]byte, error) {
-	record, err := d.uidls.record(number - 1)
-	if err != nil {
+	record := d.text[:]
+	if err := d.uidls.Get(record, int64(number-1)*uidlWidth); err != nil {
 		return nil, err
 	}
 	return record[1 : 1+record[0]], nil
@@ -121,11 +116,9 @@ func (d *maildrop) dropDoubles(hashes []uint64) error {
 		if _, ok := slices.BinarySearch(double, hashOf(uidl)); !ok || len(uidl) == 0 {
 			continue
 		}
-		record, err := d.uidls.change(number - 1)
-		if err != nil {
+		if err := d.uidls.Put([]byte{0}, int64(number-1)*uidlWidth); err != nil {
 			return err
 		}
-		record[0] = 0
 		d.nameless++
 	}
 	return nil
