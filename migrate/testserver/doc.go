@@ -48,11 +48,12 @@
 //	type Faults func(n int) Fault                                                    for the nth connection to a port
 //	func NewFaultyListener(ln net.Listener, faults Faults) net.Listener
 //
-// A Large is an account of any number of messages that are made as they are asked for; plain IMAP and POP3, for volume. An
-// empty one takes what another gives.
+// A Large is an account of any number of messages that are made as they are asked for; plain IMAP and POP3, for volume. It
+// takes what another gives.
 //
 //	func StartLarge(tb testing.TB, messages int) *Large                             Large{IMAPAddr, POP3Addr}
 //	func (l *Large) Grow(messages int)
+//	func (l *Large) Len() int
 //	func (l *Large) Taken() (messages, different int)                               what was appended
 //	func (l *Large) AppendMessage(octets []byte, n int) []byte                      what the nth is
 //

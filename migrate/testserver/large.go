@@ -15,13 +15,14 @@ import (
 
 // A Large is an account of as many messages as one likes, in INBOX: each is made as it is asked for, and the same each
 // time, so that the server takes no memory for them. It speaks plain IMAP (RFC 3501, CONDSTORE of RFC 7162, LIST-STATUS
-// of RFC 5819, MULTIAPPEND of RFC 3502, UIDPLUS of RFC 4315) and POP3, and lets everybody in. One that begins empty takes
-// messages of another. It is for volume: a command that it does not know is BAD, and nothing changes here but by Grow and
+// of RFC 5819, MULTIAPPEND of RFC 3502, UIDPLUS of RFC 4315) and POP3, and lets everybody in. It takes messages of
+// another, as long as it has not grown. It is for volume: a command that it does not know is BAD, and nothing changes here but by Grow and
 // APPEND.
 type Large struct {
 	IMAPAddr, POP3Addr string // "127.0.0.1:port"
 
 	hub   hub
+	first int // so many at the start
 	count atomic.Int64
 
 	mu    sync.Mutex
@@ -31,7 +32,7 @@ type Large struct {
 // StartLarge runs a Large with so many messages until the test ends.
 func StartLarge(tb testing.TB, messages int) *Large {
 	tb.Helper()
-	l := &Large{}
+	l := &Large{first: messages}
 	l.count.Store(int64(messages))
 	tb.Cleanup(func() { l.hub.stop() })
 	l.IMAPAddr = l.listen(tb, func(conn net.Conn) { (&largeSession{large: l, conn: conn}).serve() })
@@ -47,6 +48,9 @@ func (l *Large) listen(tb testing.TB, handle func(net.Conn)) (addr string) {
 	l.hub.serve(ln, handle)
 	return ln.Addr().String()
 }
+
+// Len tells how many messages there are.
+func (l *Large) Len() int { return int(l.count.Load()) }
 
 // Grow delivers more messages. A mailbox that is open shows them when it is opened again.
 func (l *Large) Grow(messages int) { l.count.Add(int64(messages)) }

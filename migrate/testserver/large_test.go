@@ -44,9 +44,9 @@ func TestLarge(t *testing.T) {
 	}
 }
 
-// A Large that was empty takes the messages of another, as many in one APPEND as one likes, and nothing else.
+// A Large takes the messages of another, as many in one APPEND as one likes, and nothing else.
 func TestLargeTakesWhatALargeGives(t *testing.T) {
-	from, to := StartLarge(t, 9), StartLarge(t, 0)
+	from, to := StartLarge(t, 9), StartLarge(t, 2)
 	client, err := DialIMAP(to.IMAPAddr, nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -74,10 +74,10 @@ func TestLargeTakesWhatALargeGives(t *testing.T) {
 		}
 	}
 	messages, err := client.Messages("INBOX")
-	if err != nil || len(messages) != 4 {
-		t.Fatalf("%d messages, %v", len(messages), err)
+	if err != nil || len(messages) != 6 || to.Len() != 6 {
+		t.Fatalf("%d messages of %d, %v", len(messages), to.Len(), err)
 	}
-	for i, n := range []int{7, 3, 9, 3} {
+	for i, n := range []int{1, 2, 7, 3, 9, 3} {
 		if want := from.AppendMessage(nil, n); !bytes.Equal(messages[i].Body, want) {
 			t.Errorf("message %d is %q, not %q", i+1, messages[i].Body, want)
 		}

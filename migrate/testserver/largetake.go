@@ -89,8 +89,8 @@ func (l *Large) Taken() (messages, different int) {
 func (l *Large) made(place int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.taken) > 0 {
-		return int(l.taken[place-1])
+	if len(l.taken) > 0 && place > l.first {
+		return int(l.taken[place-1-l.first])
 	}
 	return place
 }
