@@ -41,7 +41,9 @@ func (d *destination) answered(ctx context.Context, l *lane) (bool, error) {
 		if e.Identity.Trimmed != (Digest{}) {
 			m.Identity = e.Identity
 		}
-		d.held[m.Size] = append(d.held[m.Size], &m)
+		if err := d.held.add(m); err != nil {
+			return false, err
+		}
 	}
 	d.account = account{next: next, noted: true}
 	return true, nil
@@ -134,7 +136,7 @@ func (r *run) disown(ctx context.Context, dests map[Path]Key) error {
 }
 
 // balance notes up to where the ledger can answer for what the mailboxes of the destination hold, at the end of a run that
-// has left nothing open. Where UIDs are missing among those that its messages got, somebody else has been there.
+// has left nothing open.
 func (r *run) balance(ctx context.Context) error {
 	books, ok := r.Ledger.(Accountant)
 	if !ok || r.Options.DryRun || r.isHalted() {
@@ -142,17 +144,14 @@ func (r *run) balance(ctx context.Context) error {
 	}
 	next := map[Path]Key{}
 	for path, d := range r.destinations {
-		a := &d.account
-		n := a.stored.len()
-		if d.spoilt.Load() || !d.listed || a.next.UID == 0 || a.noted && n == 0 || uint64(a.next.UID)+uint64(n) > math.MaxUint32 || !a.stored.follow(a.next) {
-			continue
+		if d.listed {
+			var err error
+			if d.answers, err = d.answersFor(ctx, r); err != nil {
+				return err
+			}
 		}
-		claimed, err := d.onlyRetired(ctx, books)
-		if err != nil {
-			return err
-		}
-		if claimed {
-			next[path] = Key{Validity: a.next.Validity, UID: a.next.UID + uint32(n)}
+		if !d.answers.IsZero() && !d.spoilt.Load() {
+			next[path] = d.answers
 		}
 	}
 	if len(next) == 0 {
@@ -161,9 +160,25 @@ func (r *run) balance(ctx context.Context) error {
 	return books.SetAccounted(ctx, next)
 }
 
+// answersFor gives the UIDVALIDITY and UIDNEXT up to where the ledger can answer for what the mailbox holds, or the zero
+// Key. Where UIDs are missing among those that its messages got, somebody else has been there.
+func (d *destination) answersFor(ctx context.Context, r *run) (Key, error) {
+	books, ok := r.Ledger.(Accountant)
+	a := &d.account
+	n := a.stored.len()
+	if !ok || r.Options.DryRun || d.spoilt.Load() || !d.listed || a.next.UID == 0 || a.noted && n == 0 || uint64(a.next.UID)+uint64(n) > math.MaxUint32 || !a.stored.follow(a.next) {
+		return Key{}, nil
+	}
+	ours, err := d.onlyRetired(ctx, books)
+	if !ours || err != nil {
+		return Key{}, err
+	}
+	return Key{Validity: a.next.Validity, UID: a.next.UID + uint32(n)}, nil
+}
+
 // onlyRetired tells whether what nobody claims are copies of messages that the source no longer has.
 func (d *destination) onlyRetired(ctx context.Context, books Accountant) (bool, error) {
-	if len(d.held) == 0 || d.account.noted {
+	if d.held.len == 0 || d.account.noted {
 		return true, nil
 	}
 	_, retired, err := books.Lying(ctx, d.path)
@@ -171,12 +186,13 @@ func (d *destination) onlyRetired(ctx context.Context, books Accountant) (bool, 
 	for _, e := range retired {
 		places.add(e.Place)
 	}
-	for _, same := range d.held {
-		for _, m := range same {
-			if !places.has(m.Key) {
-				return false, err
-			}
+	if err != nil {
+		return false, err
+	}
+	for m, err := range d.held.all() {
+		if err != nil || !places.has(m.Key) {
+			return false, err
 		}
 	}
-	return true, err
+	return true, nil
 }

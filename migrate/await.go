@@ -35,7 +35,11 @@ func (l *lane) await(ctx context.Context, d *destination) error {
 	}
 	needed, still, waited, stale := stillLooksFor(open), 0, time.Duration(0), true
 	for looks := 0; looks < mostLooks && waited < longestAwait; looks++ {
-		if all, likely := d.holds(open); all || likely && still > 0 || still >= needed {
+		all, likely, err := d.holds(open)
+		if err != nil {
+			return atEnd(l.Destination, err)
+		}
+		if all || likely && still > 0 || still >= needed {
 			break
 		}
 		pause := l.Options.Backoff(still + 1)
@@ -122,34 +126,35 @@ func (d *destination) lookAgain(ctx context.Context, l *lane) error {
 
 // holds tells whether what was sent lies unclaimed where it would have got its names: all of it, by the sizes, or likely
 // so, by the number.
-func (d *destination) holds(open []Entry) (all, likely bool) {
+func (d *destination) holds(open []Entry) (all, likely bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	sizes, arrived := map[int64]int{}, 0
+	missing, arrived := map[int64]int{}, 0 // by size
 	least := open[0].Place
 	for _, entry := range open {
+		missing[entry.Identity.Size]++
 		if entry.Place.UID < least.UID {
 			least = entry.Place
 		}
 	}
 	if least.UID == 0 { // nothing is known of where it would be
-		return false, false
+		return false, false, nil
 	}
-	for size, same := range d.held {
-		for _, m := range same {
-			if m.Key.Validity != least.Validity || m.Key.UID >= least.UID {
-				sizes[size]++
-				arrived++
-			}
+	for m, err := range d.held.all() {
+		if err != nil {
+			return false, false, err
+		}
+		if m.Key.Validity == least.Validity && m.Key.UID < least.UID {
+			continue
+		}
+		arrived++
+		if missing[m.Size] > 0 {
+			missing[m.Size]--
 		}
 	}
-	if arrived < len(open) {
-		return false, false
+	all = true
+	for _, n := range missing {
+		all = all && n == 0
 	}
-	for _, entry := range open {
-		if sizes[entry.Identity.Size]--; sizes[entry.Identity.Size] < 0 {
-			return false, true
-		}
-	}
-	return true, true
+	return all, arrived >= len(open), nil
 }

@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"slices"
 	"strings"
 )
@@ -46,11 +47,11 @@ func messageID(header []byte) string {
 }
 
 // headers gives the readers of headers, where recognising by them is possible.
-func (l *lane) headers() (ours, theirs HeaderReader, ok bool) {
-	ours, ok = l.source.(HeaderReader)
-	theirs, ok2 := l.sink.(HeaderReader)
+func (l *lane) headers() (source, sink HeaderReader, ok bool) {
+	source, ok = l.source.(HeaderReader)
+	sink, ok2 := l.sink.(HeaderReader)
 	_, knows := l.sink.(Knower)
-	return ours, theirs, ok && ok2 && knows
+	return source, sink, ok && ok2 && knows
 }
 
 // mayRecognise tells whether the destination holds something that could be recognised by its header.
@@ -72,120 +73,96 @@ func (r *run) mayRecognise(ctx context.Context, w *work) (may bool, err error) {
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		may = len(d.held) > 0
+		may = d.held.len > 0
 		return nil
 	})
 	return may, err
 }
 
-// settleByHeader gives those of messages that are not recognised by their headers.
-func (r *run) settleByHeader(ctx context.Context, w *work, messages []Message) ([]Message, error) {
+// settleByHeader takes those of messages out that are recognised by their headers.
+func (r *run) settleByHeader(ctx context.Context, w *work, messages *heldSet) error {
 	l := r.control
-	err := l.retry(ctx, l.close, func() (err error) {
+	return l.retry(ctx, l.close, func() error {
 		if _, err := l.openSource(ctx); err != nil {
 			return atEnd(r.Source, err)
 		}
 		if err := l.openSink(ctx); err != nil {
 			return err
 		}
-		messages, err = l.byHeader(ctx, w, messages)
-		return err
+		return l.byHeader(ctx, w, messages)
 	})
-	return messages, err
 }
 
 // byHeader recognises messages that the destination holds already, as after the source has renumbered its mailbox or
 // the ledger was lost, without reading their bodies: where the destination knows what it holds, and size and header
-// are those of exactly one message on either side. It gives the others, beside an error too.
-func (l *lane) byHeader(ctx context.Context, w *work, messages []Message) (fresh []Message, err error) {
-	reader, their, ok := l.headers()
-	if !ok || len(messages) == 0 {
-		return messages, nil
+// are those of exactly one message on either side. It takes them out of messages.
+func (l *lane) byHeader(ctx context.Context, w *work, messages *heldSet) error {
+	ourHeaders, theirHeaders, ok := l.headers()
+	if !ok || messages.len == 0 {
+		return nil
 	}
 	d := l.destination(w.dest)
 	if err := d.look(ctx, l); err != nil {
-		return messages, err
+		return err
 	}
 	d.inHand.RLock()
 	defer d.inHand.RUnlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var ask []Message
-	for _, m := range messages {
-		_, suspect := l.suspected(w, m.Key)
-		if m.Identity.IsZero() && m.Size > 0 && len(d.held[m.Size]) > 0 && !suspect {
-			ask = append(ask, m)
+	alike := newLikenesses()
+	defer alike.close()
+	mayBeThere := func(m heldMessage) (bool, error) {
+		if _, suspect := l.suspected(w, m.Key); suspect || !m.Identity.IsZero() || m.Size <= 0 {
+			return false, nil
 		}
+		return d.held.has(m.Size)
 	}
-	ours, err := likenesses(ctx, reader, w.mbox.Path, ask)
-	if err != nil {
-		return messages, atEnd(l.Source, err)
+	if err := alike.read(ctx, ours, ourHeaders, w.mbox.Path, messages, mayBeThere); err != nil {
+		return atEnd(l.Source, err)
 	}
-	var theirs []Message
-	asked := map[int64]bool{}
-	for key := range ours {
-		if asked[key.size] {
-			continue
-		}
-		asked[key.size] = true
-		for _, held := range d.held[key.size] {
-			theirs = append(theirs, *held)
-		}
+	mayBeMeant := func(m heldMessage) (bool, error) { return alike.hasSize(m.Size) }
+	if err := alike.read(ctx, theirs, theirHeaders, d.path, &d.held, mayBeMeant); err != nil {
+		return atEnd(l.Destination, err)
 	}
-	held, err := likenesses(ctx, their, d.path, theirs)
-	if err != nil {
-		return messages, atEnd(l.Destination, err)
-	}
-	found := map[Key]bool{}
-	var pairs []pair
-	for key, m := range ours {
-		there := held[key]
-		if m == nil || there == nil || there.Identity.IsZero() || d.unnamed[there.Identity.Trimmed] > 0 {
-			continue
-		}
-		m.Identity = there.Identity
-		pairs = append(pairs, pair{m: *m, held: there, unread: true})
-	}
-	slices.SortFunc(pairs, func(a, b pair) int { return a.m.Key.Compare(b.m.Key) })
-	l.update(func() {
-		for _, p := range pairs {
-			l.progress.MessagesTotal++
-			l.progress.OctetsTotal += p.m.Size
-		}
-	})
-	for part := range slices.Chunk(pairs, lookupBatch) {
-		if _, err = l.claim(ctx, w, part); err != nil {
-			break
-		}
-		for _, p := range part {
-			found[p.m.Key] = true
-			d.remove(p.held)
-		}
-	}
-	return slices.DeleteFunc(messages, func(m Message) bool { return found[m.Key] }), err
+	return l.claimAlike(ctx, w, d, messages, alike)
 }
 
-// likenesses reads headers. A likeness that several messages share is there with nil: which is which cannot be told.
-func likenesses(ctx context.Context, reader HeaderReader, mbox Path, messages []Message) (map[likenessKey]*Message, error) {
-	all := map[likenessKey]*Message{}
-	for part := range slices.Chunk(messages, lookupBatch) {
-		for h, err := range reader.Headers(ctx, mbox, part) {
+// claimAlike claims what is alike to exactly one message of the other side, and takes it out of both.
+func (l *lane) claimAlike(ctx context.Context, w *work, d *destination, messages *heldSet, alike *likenesses) error {
+	for i := 0; i < alike.places.Len(); {
+		var pairs []pair
+		var mine []heldMessage
+		for ; i < alike.places.Len() && len(pairs) < lookupBatch; i++ {
+			m, there, ok, err := alike.pair(i, messages, &d.held)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			if h.Err != nil {
+			if !ok || there.Identity.IsZero() {
 				continue
 			}
-			key, ok := likenessOf(h.Octets, h.Message.Size)
-			if !ok {
-				continue
+			expected, err := d.held.expects(there.Identity.Trimmed)
+			if err != nil {
+				return err
 			}
-			if _, twice := all[key]; twice {
-				all[key] = nil
-				continue
+			if !expected {
+				m.Identity = there.Identity
+				pairs, mine = append(pairs, pair{m: m.Message, held: there, unread: true}), append(mine, m)
 			}
-			all[key] = &h.Message
+		}
+		l.update(func() {
+			for _, m := range mine {
+				l.progress.MessagesTotal++
+				l.progress.OctetsTotal += m.Size
+			}
+		})
+		if _, err := l.claim(ctx, w, pairs); err != nil {
+			return err
+		}
+		for j, p := range pairs {
+			if err := errors.Join(messages.remove(mine[j]), d.held.remove(p.held)); err != nil {
+				return err
+			}
 		}
 	}
-	return all, nil
+	return nil
 }

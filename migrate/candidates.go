@@ -7,8 +7,9 @@ import (
 
 // candidates are messages at the destination that nobody claims, each perhaps one whose answer was lost.
 type candidates struct {
-	from    Path       // of the source
-	there   []*Message // in the order of their keys
+	from    Path // of the source
+	open    []Message
+	there   []*heldMessage // in the order of their keys, less those that their Message-ID rules out
 	intents map[Key]Entry
 	all     bool                     // the server counts anew: every message may be one that was sent
 	others  map[int64]bool           // sizes of further messages that may be among what is there, see lookBeside
@@ -19,59 +20,110 @@ type candidates struct {
 	ours    map[Key]string
 }
 
+// candidates tells whether there is any, and gives nil where there is none.
 func (l *lane) candidates(ctx context.Context, d *destination, w *work, open []Message, intents map[Key]Entry) (*candidates, error) {
 	next, err := l.sink.(Numberer).Next(ctx, d.path)
 	if err != nil {
 		return nil, atEnd(l.Destination, err)
 	}
-	c := &candidates{from: w.mbox.Path, intents: intents}
+	c := &candidates{from: w.mbox.Path, open: open, intents: intents}
 	for _, m := range open {
 		since := intents[m.Key].Place
 		c.all = c.all || next.Validity == since.Validity && next.UID != 0 && next.UID < since.UID
 	}
-	for _, same := range d.held {
-		for _, held := range same {
-			if slices.ContainsFunc(open, func(m Message) bool { return c.mayBe(held, m) }) {
-				c.there = append(c.there, held)
-			}
+	for held, err := range d.held.all() {
+		if err != nil {
+			return nil, atEnd(l.Destination, err)
+		}
+		if c.nearAny(&held) {
+			return c, nil
 		}
 	}
-	slices.SortFunc(c.there, func(a, b *Message) int { return a.Key.Compare(b.Key) })
-	return c, nil
+	return nil, nil
 }
 
-// mayBe tells whether held can be what became of m, by its key and size: a server that changes a message, such as by
+func (c *candidates) nearAny(held *heldMessage) bool {
+	return slices.ContainsFunc(c.open, func(m Message) bool { return c.isNear(held, m) })
+}
+
+// isNear tells whether held can be what became of m, by its key and size: a server that changes a message, such as by
 // encoding it otherwise, does so within bounds.
-func (c *candidates) mayBe(held *Message, m Message) bool {
+func (c *candidates) isNear(held *heldMessage, m Message) bool {
 	since := c.intents[m.Key].Place
 	if held.Key.Validity == since.Validity && held.Key.UID < since.UID && !c.all {
-		return false
-	}
-	if held.Size != m.Size && c.others[held.Size] { // rather another one, unchanged, that shares the Message-ID
 		return false
 	}
 	return m.Size < 0 || held.Size < 0 || max(m.Size, held.Size) <= 2*min(m.Size, held.Size)+16<<10
 }
 
+// mayBe tells whether held is likely to be what became of m, by its key and size.
+func (c *candidates) mayBe(held *heldMessage, m Message) bool {
+	if held.Size != m.Size && c.others[held.Size] { // rather another one, unchanged, that shares the Message-ID
+		return false
+	}
+	return c.isNear(held, m)
+}
+
 // read learns the Message-IDs of both sides, as far as they tell them.
-func (c *candidates) read(ctx context.Context, l *lane, d *destination, w *work, open []Message) (err error) {
-	ask := make([]Message, len(c.there))
-	for i, held := range c.there {
-		ask[i] = *held
-	}
-	if c.theirs, err = messageIDs(ctx, l.sink, d.path, ask); err != nil {
-		return atEnd(l.Destination, err)
-	}
-	c.ours, err = messageIDs(ctx, l.source, w.mbox.Path, open)
+func (c *candidates) read(ctx context.Context, l *lane, d *destination, w *work) (err error) {
+	c.ours, err = messageIDs(ctx, l.source, w.mbox.Path, c.open)
 	if err != nil {
 		return atEnd(l.Source, err)
 	}
-	for _, m := range open {
+	for _, m := range c.open {
 		if id := c.ours[m.Key]; id != "" {
 			c.sent[id] = append(c.sent[id], sentMessage{c.from, m})
 		}
 	}
+	if err := c.readThere(ctx, l, d); err != nil {
+		return atEnd(l.Destination, err)
+	}
 	return c.compareTwins(ctx, l)
+}
+
+// readThere learns the Message-IDs of what is there and keeps what they make a candidate, as that may be few of very many.
+func (c *candidates) readThere(ctx context.Context, l *lane, d *destination) error {
+	c.theirs = map[Key]string{}
+	var part []heldMessage
+	nameless := 0
+	learn := func() error {
+		ask := make([]Message, len(part))
+		for i, held := range part {
+			ask[i] = held.Message
+		}
+		ids, err := messageIDs(ctx, l.sink, d.path, ask)
+		for _, held := range part {
+			id := ids[held.Key]
+			if id == "" {
+				nameless++
+			}
+			if id == "" && nameless <= len(c.open)+1 || c.sent[id] != nil { // beyond, they cannot be told from each other
+				c.there = append(c.there, &held)
+				c.theirs[held.Key] = id
+			}
+		}
+		part = part[:0]
+		return err
+	}
+	for held, err := range d.held.all() {
+		if err != nil {
+			return err
+		}
+		if c.nearAny(&held) {
+			part = append(part, held)
+		}
+		if len(part) < lookupBatch {
+			continue
+		}
+		if err := learn(); err != nil {
+			return err
+		}
+	}
+	if err := learn(); err != nil {
+		return err
+	}
+	slices.SortFunc(c.there, func(a, b *heldMessage) int { return a.Key.Compare(b.Key) })
+	return nil
 }
 
 func messageIDs(ctx context.Context, store any, mbox Path, messages []Message) (map[Key]string, error) {
@@ -93,16 +145,16 @@ func messageIDs(ctx context.Context, store any, mbox Path, messages []Message) (
 
 // match pairs messages with candidates, each at most once. doubtful are those of which nobody can tell, rest those that
 // have not arrived.
-func (c *candidates) match(open []Message) (pairs []pair, doubtful, rest []Message) {
-	taken := map[*Message]bool{}
+func (c *candidates) match() (pairs []pair, doubtful, rest []Message) {
+	taken := map[*heldMessage]bool{}
 	var nameless []Message // without a Message-ID, or one that could not be learnt
-	for _, m := range open {
+	for _, m := range c.open {
 		id := c.ours[m.Key]
 		if id == "" {
 			nameless = append(nameless, m)
 			continue
 		}
-		var best *Message
+		var best *heldMessage
 		for _, held := range c.there {
 			if !taken[held] && c.theirs[held.Key] == id && c.mayBe(held, m) && (best == nil || apart(held, m) < apart(best, m)) {
 				best = held
@@ -117,9 +169,9 @@ func (c *candidates) match(open []Message) (pairs []pair, doubtful, rest []Messa
 			continue
 		}
 		taken[best] = true
-		pairs = append(pairs, pair{m: m, held: best})
+		pairs = append(pairs, pair{m: m, held: *best})
 	}
-	var left []*Message
+	var left []*heldMessage
 	for _, held := range c.there {
 		if !taken[held] && c.theirs[held.Key] == "" {
 			left = append(left, held)
@@ -145,7 +197,7 @@ func (c *candidates) match(open []Message) (pairs []pair, doubtful, rest []Messa
 
 // inOrder pairs messages with candidates one by one: with all of them where they are as many, else with those of the
 // same size. Not ok means that some candidate cannot be accounted for.
-func (c *candidates) inOrder(messages []Message, there []*Message) (pairs []pair, ok bool) {
+func (c *candidates) inOrder(messages []Message, there []*heldMessage) (pairs []pair, ok bool) {
 	if len(there) > len(messages) {
 		return nil, len(messages) == 0
 	}
@@ -158,13 +210,13 @@ func (c *candidates) inOrder(messages []Message, there []*Message) (pairs []pair
 		if j < 0 {
 			return nil, false
 		}
-		pairs = append(pairs, pair{m: free[j], held: held})
+		pairs = append(pairs, pair{m: free[j], held: *held})
 		free = slices.Delete(free, j, j+1)
 	}
 	return pairs, true
 }
 
 // apart tells by how many octets the sizes differ.
-func apart(held *Message, m Message) int64 {
+func apart(held *heldMessage, m Message) int64 {
 	return max(held.Size-m.Size, m.Size-held.Size)
 }

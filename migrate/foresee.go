@@ -11,6 +11,9 @@ const surveysAhead = 16
 
 // mailboxes surveys mailboxes one after the other.
 func (r *run) mailboxes(ctx context.Context, selected []Mailbox) error {
+	for _, mbox := range selected {
+		r.destination(r.Options.Mapping.Destination(mbox.Path)).users.Add(1)
+	}
 	for part := range slices.Chunk(selected, surveysAhead) {
 		surveys := make([]*survey, len(part))
 		for i, mbox := range part {
@@ -123,6 +126,7 @@ func (l *lane) wantsAll(ctx context.Context, w *work, messages []Message) bool {
 	d.mu.Unlock()
 	return wanted && !slices.ContainsFunc(messages, func(m Message) bool {
 		_, suspect := l.suspected(w, m.Key)
-		return suspect || d.mayHold(m)
+		may, err := d.mayHold(m)
+		return suspect || may || err != nil
 	})
 }

@@ -72,7 +72,7 @@ func (b bound) prefix(messages []Message) (n int, octets int64, full bool) {
 
 // handOut dispatches what the survey has found: full groups, and in the end all.
 func (s *survey) handOut(ctx context.Context, end bool) error {
-	if err := s.recognise(ctx, end); err != nil {
+	if err := s.setApart(ctx); err != nil {
 		s.broken = true
 		return err
 	}
@@ -83,8 +83,11 @@ func (s *survey) handOut(ctx context.Context, end bool) error {
 		}
 		s.flags = s.flags[n:]
 	}
-	if end || !s.collect {
-		if err := s.handFresh(ctx, end); err != nil {
+	if err := s.handFresh(ctx, end); err != nil {
+		return err
+	}
+	if end && s.apart.len > 0 {
+		if err := s.handApart(ctx); err != nil {
 			return err
 		}
 	}
@@ -141,19 +144,46 @@ func (s *survey) groupScale() int {
 	return int(min(max(scale, 1), largestGroup))
 }
 
-// recognise settles what the destination holds already and what can be told by its header: once all is listed, since what
-// two messages of the source share tells nothing.
-func (s *survey) recognise(ctx context.Context, end bool) (err error) {
+// setApart keeps back what is fresh where the destination holds something that may be recognised by its header: all of it
+// is needed for that, since what two messages of the source share tells nothing.
+func (s *survey) setApart(ctx context.Context) (err error) {
 	if len(s.fresh) > 0 && !s.looked {
 		if s.collect, err = s.mayRecognise(ctx, s.work); err != nil {
 			return err
 		}
 		s.looked = true
 	}
-	if end && s.collect {
-		s.fresh, err = s.settleByHeader(ctx, s.work, s.fresh)
+	if !s.collect {
+		return nil
 	}
-	return err
+	for _, m := range s.fresh {
+		if err := s.apart.add(m); err != nil {
+			return err
+		}
+	}
+	s.fresh = nil
+	return nil
+}
+
+// handApart settles what of the messages kept back can be told by its header, and dispatches the others.
+func (s *survey) handApart(ctx context.Context) error {
+	if err := s.settleByHeader(ctx, s.work, &s.apart); err != nil {
+		s.broken = true
+		return err
+	}
+	for m, err := range s.apart.all() {
+		if err != nil {
+			s.broken = true
+			return err
+		}
+		if s.fresh = append(s.fresh, m.Message); len(s.fresh) < mostHeld {
+			continue
+		}
+		if err := s.handFresh(ctx, false); err != nil {
+			return err
+		}
+	}
+	return s.handFresh(ctx, true)
 }
 
 func (s *survey) hand(ctx context.Context, g *group) error {

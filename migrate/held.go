@@ -2,18 +2,15 @@ package migrate
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"sync/atomic"
 )
 
-// sizeSlack is by how many octets two copies of one message may differ: a line end at the very end.
-const sizeSlack = 2
-
 // A destination is a mailbox of the destination that this run writes to, with what it holds that no entry of the ledger
 // claims: from before the first run, or from an append whose answer was lost.
 type destination struct {
-	path Path
+	path  Path
+	users atomic.Int64 // mailboxes of the source that go here and have not been dealt with
 	// inHand is read-locked while messages are between append and record. Whoever looks at what the mailbox holds
 	// locks it, lest a message in another lane's hand be taken for one that nobody claims.
 	inHand sync.RWMutex
@@ -23,11 +20,11 @@ type destination struct {
 	made    bool
 	shut    error // why nothing can be moved there; told once
 	listed  bool
-	doubted bool                 // listed before, but an append has been lost since
-	awaited bool                 // what may be on its way has had its time
-	held    map[int64][]*Message // by size
-	unnamed map[Digest]int       // claims of messages whose place is not known, by Trimmed
+	doubted bool // listed before, but an append has been lost since
+	awaited bool // what may be on its way has had its time
+	held    heldSet
 	account account
+	answers Key         // up to there the ledger can answer for what it holds, as of when that was let go; see balance
 	spoilt  atomic.Bool // something has come about of which only a listing by another run makes sure
 	open    []Entry     // sent and not answered for when this was listed, from any mailbox of the source
 }
@@ -41,6 +38,21 @@ func (r *run) destination(path Path) *destination {
 		r.destinations[path] = d
 	}
 	return d
+}
+
+// letGo gives up what is known of what the mailbox holds, once all that goes there has been dealt with. Whoever looks after
+// all has it listed anew.
+func (d *destination) letGo(ctx context.Context, r *run) (err error) {
+	if d.users.Add(-1) > 0 {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.answers, err = d.answersFor(ctx, r); err == nil {
+		d.listed = false
+		d.held.close()
+	}
+	return err
 }
 
 // doubt makes the next user look anew at what the mailbox holds.
@@ -167,7 +179,15 @@ func (d *destination) setMade() {
 
 // forget gives up what is known of what the mailbox holds.
 func (d *destination) forget() {
-	d.held, d.unnamed, d.open, d.account = map[int64][]*Message{}, map[Digest]int{}, nil, account{}
+	d.held.close()
+	d.open, d.account, d.answers = nil, account{}, Key{}
+}
+
+// forgetAll forgets what all mailboxes hold, at the end.
+func (r *run) forgetAll() {
+	for _, d := range r.destinations {
+		d.forget()
+	}
 }
 
 // list learns which messages the mailbox holds that nobody claims, and what was sent there and not answered for.
@@ -182,7 +202,9 @@ func (d *destination) list(ctx context.Context, l *lane) error {
 			if err != nil {
 				return err
 			}
-			d.held[m.Size] = append(d.held[m.Size], &m)
+			if err := d.held.add(m); err != nil {
+				return err
+			}
 		}
 		return nil
 	}
@@ -198,7 +220,9 @@ func (d *destination) list(ctx context.Context, l *lane) error {
 		case entry.State == Intended:
 			d.open = append(d.open, entry)
 		case entry.Place.IsZero():
-			d.unnamed[entry.Identity.Trimmed]++
+			if err := d.held.expect(entry.Identity.Trimmed); err != nil {
+				return err
+			}
 		default:
 			claimed.add(entry.Place)
 		}
@@ -207,59 +231,82 @@ func (d *destination) list(ctx context.Context, l *lane) error {
 		if err != nil {
 			return err
 		}
-		if !claimed.has(m.Key) {
-			d.held[m.Size] = append(d.held[m.Size], &m)
+		if claimed.has(m.Key) {
+			continue
+		}
+		if err := d.held.add(m); err != nil {
+			return err
 		}
 	}
 	return d.openAccount(ctx, l)
 }
 
 // mayHold tells whether the mailbox holds something of about the size of m.
-func (d *destination) mayHold(m Message) bool {
+func (d *destination) mayHold(m Message) (bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if m.Size < 0 {
-		return len(d.held) > 0
+		return d.held.len > 0, nil
 	}
-	for size := m.Size - sizeSlack; size <= m.Size+sizeSlack; size++ {
-		if len(d.held[size]) > 0 {
-			return true
+	for _, size := range aboutAs(m.Size) {
+		if has, err := d.held.has(size); has || err != nil {
+			return has, err
 		}
 	}
-	return len(d.held[-1]) > 0
+	return false, nil
+}
+
+// aboutAs gives the sizes that a copy of a message may have been announced with, the likeliest first. Two copies may differ
+// by a line end at the very end.
+func aboutAs(size int64) [6]int64 {
+	return [...]int64{size, size - 1, size + 1, size - 2, size + 2, -1}
 }
 
 // take finds a message that is the same and that nobody claims, and claims it. Octets decide, so candidates are read;
 // among twins the one of the same date and flags is taken, so that a lost ledger does not mix them up.
-func (d *destination) take(ctx context.Context, l *lane, m Message) (Message, bool, error) {
+func (d *destination) take(ctx context.Context, l *lane, m Message) (best heldMessage, found bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for {
-		bestSize, best, bestLikeness := int64(0), -1, -1
-		for _, size := range [...]int64{m.Identity.Size, m.Identity.Size - 1, m.Identity.Size + 1, m.Identity.Size - 2, m.Identity.Size + 2, -1} {
-			if err := d.identify(ctx, l, size); err != nil {
-				return Message{}, false, err
-			}
-			for i, candidate := range d.held[size] {
-				if candidate.Identity.Same(m.Identity) && likeness(candidate, m) > bestLikeness {
-					bestSize, best, bestLikeness = size, i, likeness(candidate, m)
-				}
-			}
+		if best, found, err = d.likest(ctx, l, m); !found || err != nil {
+			return best, false, err
 		}
-		if best < 0 {
-			return Message{}, false, nil
+		if err := d.held.remove(best); err != nil {
+			return best, false, err
 		}
-		taken := d.held[bestSize][best]
-		d.drop(bestSize, best)
-		if d.unnamed[m.Identity.Trimmed] == 0 {
-			return *taken, true, nil
+		// It may be the one that an entry means without knowing its name.
+		if meant, err := d.held.meet(m.Identity.Trimmed); !meant || err != nil {
+			return best, err == nil, err
 		}
-		d.unnamed[m.Identity.Trimmed]-- // this is the one that an entry means without knowing its name
 	}
 }
 
+// likest finds among what is the same as m what has most in common with it.
+func (d *destination) likest(ctx context.Context, l *lane, m Message) (best heldMessage, found bool, err error) {
+	most, sizes := -1, aboutAs(m.Identity.Size)
+	for _, size := range sizes {
+		if err := d.identify(ctx, l, size); err != nil {
+			return best, false, err
+		}
+	}
+	for _, size := range sizes {
+		for candidate, err := range d.held.of(trait{size, m.Identity.Trimmed}) {
+			if err != nil {
+				return best, false, err
+			}
+			if common := likeness(candidate.Message, m); common > most {
+				best, most = candidate, common
+			}
+			if most == mostLikeness {
+				return best, true, nil
+			}
+		}
+	}
+	return best, most >= 0, nil
+}
+
 // likeness tells how much two copies of one message have in common beyond their octets.
-func likeness(candidate *Message, m Message) int {
+func likeness(candidate, m Message) int {
 	common := 0
 	if candidate.InternalDate.Unix() == m.InternalDate.Unix() {
 		common += 2
@@ -270,50 +317,36 @@ func likeness(candidate *Message, m Message) int {
 	return common
 }
 
-// remove takes a message out of those that nobody claims.
-func (d *destination) remove(m *Message) {
-	if i := slices.IndexFunc(d.held[m.Size], func(held *Message) bool { return held.Key == m.Key }); i >= 0 {
-		d.drop(m.Size, i)
-	}
-}
-
-func (d *destination) drop(size int64, i int) {
-	d.held[size] = append(d.held[size][:i], d.held[size][i+1:]...)
-	if len(d.held[size]) == 0 {
-		delete(d.held, size)
-	}
-}
+// mostLikeness is that of copies in which nothing differs.
+const mostLikeness = 3
 
 // identify reads the candidates of one size whose identity is not known. What cannot be read is no candidate.
 func (d *destination) identify(ctx context.Context, l *lane, size int64) error {
-	unread := map[Key]*Message{}
-	var ask []Message
-	for _, m := range d.held[size] {
-		if m.Identity.IsZero() {
-			unread[m.Key] = m
-			ask = append(ask, *m)
-		}
-	}
-	if len(ask) == 0 {
-		return nil
-	}
-	for f, err := range l.sink.(Source).Fetch(ctx, d.path, ask) {
-		if err != nil {
+	for {
+		unread, err := d.held.unread(size, lookupBatch)
+		if len(unread) == 0 || err != nil {
 			return err
 		}
-		if f.Err != nil {
-			continue
+		ask := make([]Message, len(unread))
+		for i, m := range unread {
+			ask[i] = m.Message
 		}
-		if unread[f.Message.Key].Identity, err = f.identity(); err != nil {
+		known := make(map[Key]Digest, len(unread))
+		for f, err := range l.sink.(Source).Fetch(ctx, d.path, ask) {
+			if err != nil {
+				return err
+			}
+			if f.Err != nil {
+				continue
+			}
+			id, err := f.identity()
+			if err != nil {
+				return err
+			}
+			known[f.Message.Key] = id.Trimmed
+		}
+		if err := d.held.learn(size, unread, known); err != nil {
 			return err
 		}
 	}
-	for i := 0; i < len(d.held[size]); {
-		if d.held[size][i].Identity.IsZero() {
-			d.drop(size, i)
-		} else {
-			i++
-		}
-	}
-	return nil
 }

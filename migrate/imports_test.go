@@ -57,7 +57,7 @@ func TestImportsRunOneWay(t *testing.T) {
 				}
 			}
 			if within(filepath.ToSlash(relative), []string{"migrate"}) && strings.Count(filepath.ToSlash(relative), "/") == 1 &&
-				!strings.HasSuffix(relative, "_test.go") && strings.HasPrefix(imported, "postcask/") {
+				!strings.HasSuffix(relative, "_test.go") && strings.HasPrefix(imported, "postcask/") && imported != "postcask/migrate/scratch" {
 				t.Errorf("%s imports %s: the engine knows no end", relative, imported)
 			}
 		}

@@ -71,19 +71,21 @@ func (l *lane) resolve(ctx context.Context, d *destination, w *work, messages []
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(c.there) == 0 { // none has arrived, then
+	if c == nil { // none has arrived, then
 		return messages, nil, nil
 	}
 	if err := c.lookBeside(ctx, l, d); err != nil {
 		return nil, nil, err
 	}
-	if err := c.read(ctx, l, d, w, open); err != nil {
+	if err := c.read(ctx, l, d, w); err != nil {
 		return nil, nil, err
 	}
-	pairs, doubtful, rest := c.match(open)
+	pairs, doubtful, rest := c.match()
 	for i, p := range pairs {
 		pairs[i].unsure = fmt.Errorf("the answer to its APPEND was lost, and what is there now is not the same to the octet: %s in %q was taken for it", p.held.Key, w.dest)
-		d.remove(p.held)
+		if err := d.held.remove(p.held); err != nil {
+			return nil, nil, atEnd(l.Destination, err)
+		}
 	}
 	if settled, err = l.claim(ctx, w, pairs); err != nil {
 		return nil, settled, err
@@ -107,7 +109,7 @@ func (l *lane) unsure(w *work, m Message, err error) {
 // A pair is a message of the source and what the destination holds of it.
 type pair struct {
 	m      Message
-	held   *Message
+	held   heldMessage
 	unsure error // why it is not certain; nil where it is
 	unread bool  // recognised by its header: the source's octets were not read
 }

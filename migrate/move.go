@@ -192,7 +192,13 @@ func (l *lane) recognise(ctx context.Context, d *destination, w *work, messages 
 	var unread []Message
 	fresh = make([]Message, 0, len(messages))
 	for _, m := range messages {
-		if _, suspect := l.suspected(w, m.Key); suspect || d.mayHold(m) {
+		_, look := l.suspected(w, m.Key)
+		if !look {
+			if look, err = d.mayHold(m); err != nil {
+				return nil, nil, atEnd(l.Destination, err)
+			}
+		}
+		if look {
 			unread = append(unread, m)
 		} else {
 			fresh = append(fresh, m)
@@ -212,7 +218,7 @@ func (l *lane) recognise(ctx context.Context, d *destination, w *work, messages 
 	for _, m := range known {
 		before, suspect := l.suspected(w, m.Key)
 		if suspect && before.Identity.Same(m.Identity) { // told of otherwise, but the same
-			pairs = append(pairs, pair{m: m, held: &Message{Key: before.Place, Flags: before.Flags}})
+			pairs = append(pairs, pair{m: m, held: heldMessage{Message: Message{Key: before.Place, Flags: before.Flags}}})
 			continue
 		}
 		held, ok, err := d.take(ctx, l, m)
@@ -220,7 +226,7 @@ func (l *lane) recognise(ctx context.Context, d *destination, w *work, messages 
 			return nil, settled, atEnd(l.Destination, err)
 		}
 		if ok {
-			pairs = append(pairs, pair{m: m, held: &held})
+			pairs = append(pairs, pair{m: m, held: held})
 		} else {
 			fresh = append(fresh, m)
 		}

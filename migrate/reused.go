@@ -77,7 +77,7 @@ func (l *lane) sameByHeader(ctx context.Context, w *work, messages []Message) (p
 		}
 		m := h.Message
 		m.Identity = known.Identity
-		pairs = append(pairs, pair{m: m, held: &Message{Key: known.Place, Flags: known.Flags}})
+		pairs = append(pairs, pair{m: m, held: heldMessage{Message: Message{Key: known.Place, Flags: known.Flags}}})
 		same[m.Key] = true
 	}
 	for _, m := range messages {

@@ -79,6 +79,7 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 	}
 	stop := r.watch(ctx)
 	defer stop()
+	defer r.forgetAll()
 
 	err := r.all(ctx)
 	if err == nil {

@@ -30,10 +30,11 @@ type survey struct {
 	skipped  bool      // new messages were not taken, since too many were held back: they are listed again
 
 	fresh []Message  // to be moved, not handed out yet
+	apart heldSet    // the same, kept back
 	flags []flagWork // to be set, not handed out yet
 
 	looked  bool // it is known whether the destination holds something that nobody claims
-	collect bool // it does: all that is fresh is needed to recognise some of it, see settleByHeader
+	collect bool // it does, and some of what is fresh may be recognised by it, see setApart
 	handed  bool // something was handed out
 	broken  bool // by what was handed out: the run is at its end
 }
@@ -52,6 +53,7 @@ func (s *survey) do(ctx context.Context) error {
 	s.update(func() { s.progress.Mailbox = s.mbox.Path })
 	s.work.open.Store(1) // the survey itself
 	defer s.finish(ctx, s.work)
+	defer s.apart.close()
 	if s.mbox.NoSelect {
 		return s.handOut(ctx, true)
 	}

@@ -43,6 +43,10 @@ func (r *run) finish(ctx context.Context, w *work) {
 	if w.open.Add(-1) > 0 || ctx.Err() != nil || w.renumbered.Load() {
 		return
 	}
+	if err := r.destination(w.dest).letGo(ctx, r); err != nil {
+		r.cancel(err)
+		return
+	}
 	// What the filter held back, and what failed, has to be met again.
 	if !w.fault.Load() && !r.Options.DryRun && r.Ledger != nil && w.counts.Filtered == 0 && w.before.UIDValidity != 0 {
 		if err := r.Ledger.SetSeen(ctx, w.mbox.Path, w.before); err != nil {
