@@ -14,7 +14,7 @@ KILLS := 200
 CUTS := 20
 DISTURBED := 20000
 MESSAGES := 1000000
-SOAK := mbox maildir pop3 migrate
+SOAK := mbox maildir pop3 migrate held archived
 SEED :=
 BENCH := medium
 BENCHDIR :=
@@ -48,7 +48,7 @@ torture: servers ## kill and cut each job, KILLS times on each of SERVERS and wi
 		go test -tags integration -count=1 -timeout 240m -v -run '^(TestTorture|TestAnswersToAppendAreLost.*|TestDisturbedAllTheWhile)$$' ./cmd/postcask
 
 .PHONY: soak
-soak: ## move a million small messages, beside 20,000; SOAK="mbox maildir pop3 migrate" or one of them, MESSAGES=…, TMPDIR=… says where
+soak: ## move a million small messages, beside 20,000; SOAK="mbox maildir pop3 migrate held archived" or one of them, MESSAGES=…, TMPDIR=… says where
 	POSTCASK_SOAK=$(MESSAGES) POSTCASK_SOAK_WAYS="$(SOAK)" \
 		go test -tags 'integration soak' -count=1 -timeout 180m -v -run '^TestLongRun$$' ./cmd/postcask
 

@@ -38,16 +38,28 @@ var longWays = map[string]func(t *testing.T, source *testserver.Large, archive s
 		return way
 	},
 	"migrate": func(t *testing.T, source *testserver.Large, _ string) *longWay {
-		to := testserver.StartLarge(t, 0)
-		return &longWay{to: to, args: []string{"migrate", "imap://me@" + source.IMAPAddr + "/?tls=none", "imap://me@" + to.IMAPAddr + "/?tls=none"}}
+		return longMigration(source, testserver.StartLarge(t, 0))
+	},
+	"held": func(t *testing.T, source *testserver.Large, _ string) *longWay { // the destination has all of it already
+		return longMigration(source, testserver.StartLarge(t, source.Len()))
+	},
+	"archived": func(t *testing.T, source *testserver.Large, archive string) *longWay { // from another server
+		way := longBackup(source, archive, "mbox")
+		way.before = longBackup(testserver.StartLarge(t, source.Len()), archive, "mbox").args
+		return way
 	},
 }
 
 // A longWay is one way to move mail: what postcask is told, and where mail goes.
 type longWay struct {
+	before  []string // what it is told first
 	args    []string
 	archive string            // or
 	to      *testserver.Large // a server
+}
+
+func longMigration(source, to *testserver.Large) *longWay {
+	return &longWay{to: to, args: []string{"migrate", "imap://me@" + source.IMAPAddr + "/?tls=none", "imap://me@" + to.IMAPAddr + "/?tls=none"}}
 }
 
 func longBackup(source *testserver.Large, archive, format string) *longWay {
@@ -90,6 +102,13 @@ func longJob(t *testing.T, bin *program, name string, messages int) longAccount 
 	dir := t.TempDir()
 	way := longWays[name](t, source, filepath.Join(dir, "mail"))
 	quiet := append(way.args[:len(way.args):len(way.args)], "--quiet")
+	there := 0
+	if way.to != nil {
+		there = way.to.Len()
+	}
+	if way.before != nil {
+		runLong(t, bin, env, append(way.before[:len(way.before):len(way.before)], "--quiet"))
+	}
 	s := longAccount{messages: messages - longNew, full: runLong(t, bin, env, quiet)}
 	kept, in := "ledger", strings.TrimPrefix(env[len(env)-1], "XDG_CONFIG_HOME=")
 	if way.archive != "" {
@@ -107,8 +126,8 @@ func longJob(t *testing.T, bin *program, name string, messages int) longAccount 
 		t.Errorf("the destination has %d of %d messages", found.Present, found.Messages)
 	}
 	if way.to != nil {
-		if taken, different := way.to.Taken(); taken != messages || different != messages {
-			t.Errorf("%d messages were appended, %d different ones, of %d", taken, different, messages)
+		if taken, different := way.to.Taken(); taken != messages-there || different != taken {
+			t.Errorf("%d messages were appended, %d different ones, of %d", taken, different, messages-there)
 		}
 	}
 	if err := os.RemoveAll(dir); err != nil { // a million files are not kept until the end
