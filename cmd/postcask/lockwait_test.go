@@ -5,23 +5,25 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postcask/migrate"
 	"postcask/migrate/ledger"
 )
 
-// beside starts the same backup again, in a process of its own, and gives what ends it: status and standard error.
-func (r *running) beside(t *testing.T, args ...string) (wait func() (int, string)) {
+// beside starts the same backup again, in a process of its own, and gives its standard error and what ends it with a status.
+func (r *running) beside(t *testing.T, args ...string) (stderr *spoken, wait func() int) {
 	t.Helper()
-	var stderr strings.Builder
+	stderr = new(spoken)
 	again := exec.Command("postcask", append(append([]string{}, r.Args[1:4]...), args...)...)
-	again.Dir, again.Env, again.Stderr = r.Dir, r.Env, &stderr
+	again.Dir, again.Env, again.Stderr = r.Dir, r.Env, stderr
 	if err := again.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -31,12 +33,12 @@ func (r *running) beside(t *testing.T, args ...string) (wait func() (int, string
 			again.Wait()
 		}
 	})
-	return func() (int, string) {
+	return stderr, func() int {
 		err := again.Wait()
 		if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 			t.Fatal(err)
 		}
-		return again.ProcessState.ExitCode(), stderr.String()
+		return again.ProcessState.ExitCode()
 	}
 }
 
@@ -46,61 +48,71 @@ func TestTwoRunsAtOnce(t *testing.T) {
 	for _, format := range []string{"maildir", "mbox"} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
-			r := slowBackup(t, "--limit-rate", "1M", "--format", format)
-			if status, stderr := r.beside(t)(); status != exitLocked || !strings.Contains(stderr, "held by another run") {
+			const messages = 600 // some 1.5 MB
+			server := slowServer(t, messages)
+			line := startGate(t, server.IMAPSAddr)
+			line.hold(700_000, 200) // until all has been seen
+			r := startBackup(t, t.TempDir(), server, line.addr, "--format", format)
+			r.awaitMail(t)
+			stderr, wait := r.beside(t)
+			if status := wait(); status != exitLocked || !strings.Contains(stderr.String(), "held by another run") {
 				t.Errorf("a second run left with %d: %s", status, stderr)
 			}
-			waiting := r.beside(t, "--lock-wait", "2m")
+			waits, wait := r.beside(t, "--lock-wait", "20m")
+			waits.await(t, "waiting up to 20m")
+			archive := filepath.Join(r.dir, "mail")
+			seen, _ := lookInto(t, archive, 0)
+			seen, sound := lookInto(t, archive, seen)
+			line.open()
 			ended := make(chan struct{})
-			looks := make(chan int, 1)
-			go func() { looks <- lookInto(t, filepath.Join(r.dir, "mail"), ended) }()
+			var looking sync.WaitGroup
+			looking.Go(func() {
+				for sound {
+					select {
+					case <-ended:
+						return
+					default:
+						seen, sound = lookInto(t, archive, seen)
+					}
+				}
+			})
 			status, last := r.end(t)
 			close(ended)
-			if status != exitDone || last["copied"] != float64(slowMail) {
+			looking.Wait()
+			if status != exitDone || last["copied"] != float64(messages) {
 				t.Errorf("the first run left with %d: %v", status, last)
 			}
-			if n := <-looks; n < 2 {
-				t.Errorf("%d looks into the archive while it was written, want more", n)
+			if status := wait(); status != exitDone || strings.Count(waits.String(), "waiting up to 20m") != 1 {
+				t.Errorf("the run that waited left with %d: %s", status, waits)
 			}
-			if status, stderr := waiting(); status != exitDone || strings.Count(stderr, "waiting up to 2m") != 1 {
-				t.Errorf("the run that waited left with %d: %s", status, stderr)
-			}
-			status, stdout, stderr := run(t, "verify", filepath.Join(r.dir, "mail"))
-			if status != exitDone || !strings.Contains(stdout, "2,000 messages in 1 mailbox") {
-				t.Errorf("verify: %d, %s%s", status, stdout, stderr)
+			status, stdout, said := run(t, "verify", archive)
+			if status != exitDone || !strings.Contains(stdout, "600 messages in 1 mailbox") {
+				t.Errorf("verify: %d, %s%s", status, stdout, said)
 			}
 		})
 	}
 }
 
-// lookInto verifies and lists an archive again and again until ended, and tells how often.
-func lookInto(t *testing.T, dir string, ended <-chan struct{}) (looks int) {
-	seen := 0.0
-	for {
-		select {
-		case <-ended:
-			return looks
-		default:
-		}
-		status, stdout, stderr := run(t, "verify", dir, "--json")
-		lines := strings.Split(strings.TrimSpace(stdout), "\n")
-		var last map[string]any
-		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
-			t.Errorf("verify: %v in %q", err, stdout)
-			return looks
-		}
-		messages, _ := last["messages"].(float64)
-		if status != exitDone || last["damaged"] != 0.0 || messages < seen {
-			t.Errorf("verify while a backup writes: %d, %v messages after %v; %s%s", status, messages, seen, stdout, stderr)
-			return looks
-		}
-		seen = messages
-		if status, stdout, stderr := run(t, "ls", dir, "--messages", "--json"); status != exitDone || strings.Contains(stdout, `"error"`) {
-			t.Errorf("ls while a backup writes: %d, %.500s%s", status, stdout, stderr)
-			return looks
-		}
-		looks++
+// lookInto verifies and lists an archive that has held so many messages before. It tells how many there are now, and
+// whether all is well.
+func lookInto(t *testing.T, dir string, before float64) (messages float64, sound bool) {
+	status, stdout, stderr := run(t, "verify", dir, "--json")
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	var last map[string]any
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
+		t.Errorf("verify: %v in %q", err, stdout)
+		return before, false
 	}
+	messages, _ = last["messages"].(float64)
+	if status != exitDone || last["damaged"] != 0.0 || messages < before {
+		t.Errorf("verify while a backup writes: %d, %v messages after %v; %s%s", status, messages, before, stdout, stderr)
+		return messages, false
+	}
+	if status, stdout, stderr := run(t, "ls", dir, "--messages", "--json"); status != exitDone || strings.Contains(stdout, `"error"`) {
+		t.Errorf("ls while a backup writes: %d, %.500s%s", status, stdout, stderr)
+		return messages, false
+	}
+	return messages, true
 }
 
 func TestAwaitLock(t *testing.T) {
@@ -120,21 +132,23 @@ func TestAwaitLock(t *testing.T) {
 		{"damaged", time.Minute, 9, migrate.Errorf(migrate.Damaged, "broken"), migrate.Damaged, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var stderr strings.Builder
-			c := &cli{term: &terminal{stderr: &stderr}}
-			tries := 0
-			err := c.awaitLock(t.Context(), test.wait, func() error {
-				if tries++; tries <= test.fails {
-					return test.err
+			synctest.Test(t, func(t *testing.T) {
+				var stderr strings.Builder
+				c := &cli{term: &terminal{stderr: &stderr}}
+				tries := 0
+				err := c.awaitLock(t.Context(), test.wait, func() error {
+					if tries++; tries <= test.fails {
+						return test.err
+					}
+					return nil
+				})
+				if migrate.KindOf(err) != test.kind || tries != test.tries {
+					t.Errorf("%v after %d tries, want kind %d after %d", err, tries, test.kind, test.tries)
 				}
-				return nil
+				if told := strings.Count(stderr.String(), "waiting"); told > 1 || (told == 1) != (test.tries > 1) {
+					t.Errorf("told %q", stderr.String())
+				}
 			})
-			if migrate.KindOf(err) != test.kind || tries != test.tries {
-				t.Errorf("%v after %d tries, want kind %d after %d", err, tries, test.kind, test.tries)
-			}
-			if told := strings.Count(stderr.String(), "waiting"); told > 1 || (told == 1) != (test.tries > 1) {
-				t.Errorf("told %q", stderr.String())
-			}
 		})
 	}
 }
@@ -152,17 +166,17 @@ func TestLockWaitOfALedger(t *testing.T) {
 	if status != exitLocked {
 		t.Errorf("a second run left with %d: %s", status, stderr)
 	}
-	done := make(chan string, 1)
+	var waits spoken
+	done := make(chan int, 1)
 	go func() {
-		status, _, stderr := run(t, append(args, "--lock-wait", "1m")...)
-		done <- fmt.Sprintf("%d %s", status, stderr)
+		done <- execute(t.Context(), append(args, "--lock-wait", "1m"), io.Discard, &waits, nil)
 	}()
-	time.Sleep(3 * lockPause)
+	waits.await(t, "waiting up to 1m")
 	if err := release(); err != nil {
 		t.Fatal(err)
 	}
 	// Nobody listens at those ports: that it comes so far is the proof.
-	if told := <-done; !strings.HasPrefix(told, fmt.Sprint(exitUnavailable)) || !strings.Contains(told, "waiting up to 1m") {
-		t.Errorf("the run that waited left with %s", told)
+	if status := <-done; status != exitUnavailable {
+		t.Errorf("the run that waited left with %d: %s", status, &waits)
 	}
 }
