@@ -76,14 +76,14 @@ func (s *syncer) failures() uint64 {
 // final: what the disk holds cannot be known then, and the files have to be written anew.
 func (s *syncer) sync(dir *folder, files []*os.File, failures uint64) error {
 	way := s.choose(dir, len(files))
-	began := time.Now()
+	began := s.disk.now()
 	if way == each || !s.together(failures) {
 		if err := s.each(files); err != nil {
 			return err
 		}
 	}
 	if len(files) > s.few {
-		s.learn(way, time.Since(began)/time.Duration(len(files)))
+		s.learn(way, s.disk.now().Sub(began)/time.Duration(len(files)))
 	}
 	return nil
 }
