@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,8 +16,11 @@ import (
 )
 
 const (
-	hostileTimeout = 2 * time.Second
+	hostileTimeout = 2 * time.Second  // where the server falls silent
+	hostileSpan    = 20 * time.Second // where it does not: however slow the machine, its answers come in time
 	hostileGrace   = 5 * time.Second
+	hostileHang    = time.Minute // more, and it hangs; less, and it may be the machine that was slow
+	hostileTries   = 3
 	hostileMemory  = 128 << 20
 	hostileAtOnce  = 6 // programs at once: most of their time they wait
 )
@@ -43,8 +47,8 @@ func TestHostile(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	stored := &hostileRun{program: program, dialogue: dialogue{path: "testdata/hostile/imap/healthy.part", command: "backup", scheme: "imaps", exit: 0, holds: []string{"one", "two"}}}
-	stored.dialogue.within = time.Minute
-	if !t.Run("healthy", func(t *testing.T) { stored.make(t, filepath.Join(dir, "healthy")); stored.play(t) }) {
+	stored.dialogue.timeout = hostileSpan
+	if !t.Run("healthy", func(t *testing.T) { stored.play(t, filepath.Join(dir, "healthy")) }) {
 		return
 	}
 	var paths []string
@@ -83,14 +87,17 @@ func playDialogue(t *testing.T, program, path, stored string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hostileRun{program: program, dialogue: d}
-	h.make(t, t.TempDir())
-	if d.command == "restore" {
-		if err := os.CopyFS(h.archive, os.DirFS(stored)); err != nil {
-			t.Fatal(err)
+	// A program that waits for too long does so each time; other work on the machine does not make it late each time.
+	for try := 1; !t.Failed(); try++ {
+		h := &hostileRun{program: program, dialogue: d, stored: stored}
+		took := h.play(t, t.TempDir())
+		switch {
+		case took <= d.within:
+			return
+		case try == hostileTries:
+			t.Errorf("it took %v, and no less before", took)
 		}
 	}
-	h.play(t)
 }
 
 // A dialogue is what the comments of a script ask for.
@@ -102,14 +109,17 @@ type dialogue struct {
 	exit               int
 	holds              []string // names of messages
 	sent               int      // by a restore
-	within             time.Duration
+	timeout, within    time.Duration
 	floods             bool // and so its trace would be a flood
 }
+
+// silences are the steps of a server that has the program wait for it in vain.
+var silences = regexp.MustCompile(`(?m)^(STALL|DRIP|SLEEP)\b`)
 
 func readDialogue(path string) (dialogue, error) {
 	text, err := os.ReadFile(path)
 	d := dialogue{path: path, command: "backup", scheme: filepath.Base(filepath.Dir(path)) + "s", exit: -1,
-		within: hostileTimeout + hostileGrace, floods: strings.Contains(string(text), "\nFLOOD ")}
+		timeout: hostileSpan, within: hostileTimeout + hostileGrace, floods: strings.Contains(string(text), "\nFLOOD ")}
 	for line := range strings.Lines(string(text)) {
 		comment, ok := strings.CutPrefix(line, "# ")
 		word, rest, told := strings.Cut(strings.TrimSpace(comment), ": ")
@@ -130,6 +140,9 @@ func readDialogue(path string) (dialogue, error) {
 		case "within":
 			d.within, err = time.ParseDuration(rest)
 		}
+	}
+	if silences.Match(text) {
+		d.timeout = hostileTimeout
 	}
 	if d.floods {
 		d.within += hostileGrace // to wade through it is work, and this machine may have other
@@ -171,6 +184,7 @@ func (d *dialogue) patience() []string {
 type hostileRun struct {
 	program                string
 	dialogue               dialogue
+	stored                 string // the archive for a restore
 	sandbox, archive, home string
 	stdout, stderr         string
 	status                 int
@@ -179,6 +193,7 @@ type hostileRun struct {
 
 // make makes the sandbox: the archive lies deep, so that names which lead out of it are seen.
 func (h *hostileRun) make(t *testing.T, sandbox string) {
+	t.Helper()
 	h.sandbox = sandbox
 	h.archive = filepath.Join(sandbox, "a", "b", "c", "archive")
 	h.home = filepath.Join(sandbox, "home")
@@ -187,10 +202,16 @@ func (h *hostileRun) make(t *testing.T, sandbox string) {
 			t.Fatal(err)
 		}
 	}
+	if h.dialogue.command == "restore" {
+		if err := os.CopyFS(h.archive, os.DirFS(h.stored)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
-// play runs the dialogue and checks what came of it.
-func (h *hostileRun) play(t *testing.T) {
+// play runs the dialogue in a sandbox, checks what came of it, and tells how long it took.
+func (h *hostileRun) play(t *testing.T, sandbox string) (took time.Duration) {
+	h.make(t, sandbox)
 	d := &h.dialogue
 	h.player = testserver.PlayFile(t, d.path)
 	url := d.scheme + "://me@" + h.player.Addr + "?ca=" + h.player.CAFile + strings.Replace(d.parameters, "?", "&", 1)
@@ -198,7 +219,7 @@ func (h *hostileRun) play(t *testing.T) {
 	if d.command == "restore" {
 		args = []string{d.command, h.archive, url}
 	}
-	args = append(args, "--timeout", hostileTimeout.String(), "--no-input", "-v")
+	args = append(args, "--timeout", d.timeout.String(), "--no-input", "-v")
 	args = append(args, d.patience()...)
 	if !d.floods {
 		args = append(args, "--log-file", filepath.Join(h.home, "trace"))
@@ -208,10 +229,8 @@ func (h *hostileRun) play(t *testing.T) {
 	}
 	began := time.Now()
 	var peak int64
-	h.status, peak = h.run(t, d.within, append(args, d.flags...)...)
-	if took := time.Since(began); took > d.within {
-		t.Errorf("it took %v", took)
-	}
+	h.status, peak = h.run(t, d.within+hostileHang, append(args, d.flags...)...)
+	took = time.Since(began)
 	if peak > hostileMemory {
 		t.Errorf("it took %d MiB of memory", peak>>20)
 	}
@@ -234,6 +253,7 @@ func (h *hostileRun) play(t *testing.T) {
 	if t.Failed() {
 		t.Logf("postcask %s\nstdout:\n%s\nstderr:\n%s\nit said:\n%.2000q", strings.Join(args, " "), head(h.stdout), head(h.stderr), h.player.Received())
 	}
+	return took
 }
 
 func head(text string) string { return text[:min(len(text), 3000)] }
