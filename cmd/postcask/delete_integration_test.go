@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -135,7 +136,8 @@ func TestDeleteAfterWhileAnotherDeletes(t *testing.T) {
 			imap, other := testserver.OpenIMAP(t, server, "me", testserver.Password), testserver.OpenIMAP(t, server, "me", testserver.Password)
 			fill(t, imap, 0, 300)
 			dir, env := filepath.Join(t.TempDir(), "mail"), state(t)
-			stop, done := make(chan struct{}), make(chan map[string]bool)
+			stop, begun, done := make(chan struct{}), make(chan struct{}), make(chan map[string]bool)
+			begin := sync.OnceFunc(func() { close(begun) })
 			go func() {
 				gone := map[string]bool{}
 				defer func() { done <- gone }()
@@ -154,8 +156,10 @@ func TestDeleteAfterWhileAnotherDeletes(t *testing.T) {
 					other.Do("SELECT INBOX")
 					other.Do(fmt.Sprintf(`UID STORE %d +FLAGS (\Deleted)`, m.UID))
 					other.Do(fmt.Sprintf("UID EXPUNGE %d", m.UID))
+					begin()
 				}
 			}()
+			<-begun
 			for range 2 {
 				if s := bin.run(t, env, "backup", imapURL(server, "me"), dir, "--delete-after", "0"); s.exit != 0 && s.exit != 3 {
 					t.Errorf("exit %d: %s%s", s.exit, s.stdout, s.stderr)

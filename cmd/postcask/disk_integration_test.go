@@ -248,14 +248,21 @@ func TestAFolderTurnsReadOnly(t *testing.T) {
 			t.Fatal("nothing comes")
 		}
 	}
-	for _, flags := range []uintptr{syscall.MS_BIND, syscall.MS_BIND | syscall.MS_REMOUNT | syscall.MS_RDONLY} {
-		if err := syscall.Mount(box, box, "", flags, ""); err != nil {
-			t.Fatal(err)
+	// Somebody has a file open all the while, so that it cannot turn in two steps: what is laid over it is read-only before.
+	over := t.TempDir()
+	for _, m := range []struct {
+		from, to string
+		flags    uintptr
+	}{{box, over, syscall.MS_BIND}, {over, over, syscall.MS_BIND | syscall.MS_REMOUNT | syscall.MS_RDONLY}, {over, box, syscall.MS_BIND}} {
+		if err := syscall.Mount(m.from, m.to, "", m.flags, ""); err != nil {
+			t.Fatalf("%s: %v", m.to, err)
 		}
 	}
 	err := cmd.Wait()
-	if err := syscall.Unmount(box, 0); err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{box, over} {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if cmd.ProcessState.ExitCode() != 7 || !strings.Contains(stderr.String(), "read-only file system") || strings.Count(stderr.String(), "postcask: error: ") != 1 {
 		t.Errorf("%v\n%s", err, head(stderr.String()))
