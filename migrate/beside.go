@@ -23,6 +23,7 @@ type sentMessage struct {
 // is taken for the wrong message is lost. What other lanes have just begun to send is not among what is there.
 func (c *candidates) lookBeside(ctx context.Context, l *lane, d *destination) error {
 	c.others, c.sent = map[int64]bool{}, map[string][]sentMessage{}
+	c.lookAtResent(d)
 	beside, err := c.stillOpen(ctx, l, d)
 	if err != nil || len(beside) == 0 {
 		return err

@@ -15,6 +15,8 @@ type candidates struct {
 	others  map[int64]bool           // sizes of further messages that may be among what is there, see lookBeside
 	sent    map[string][]sentMessage // what may be among what is there by Message-ID, of others too
 	unknown int                      // others whose Message-ID cannot be learnt
+	crowded bool                     // others without a Message-ID, or with one nobody knows, may be there too
+	tooMany bool                     // without a Message-ID are there: not all are in there
 	unlike  map[string]bool          // by Message-ID: not all of those have arrived, and they are not the same
 	theirs  map[Key]string           // Message-IDs; a key is missing where the header could not be read
 	ours    map[Key]string
@@ -78,6 +80,9 @@ func (c *candidates) read(ctx context.Context, l *lane, d *destination, w *work)
 	if err := c.readThere(ctx, l, d); err != nil {
 		return atEnd(l.Destination, err)
 	}
+	if err := c.passMeant(ctx, l, d); err != nil {
+		return err
+	}
 	return c.compareTwins(ctx, l)
 }
 
@@ -97,7 +102,8 @@ func (c *candidates) readThere(ctx context.Context, l *lane, d *destination) err
 			if id == "" {
 				nameless++
 			}
-			if id == "" && nameless <= len(c.open)+1 || c.sent[id] != nil { // beyond, they cannot be told from each other
+			c.tooMany = nameless > len(c.open)+1
+			if id == "" && !c.tooMany || c.sent[id] != nil { // beyond, they cannot be told from each other
 				c.there = append(c.there, &held)
 				c.theirs[held.Key] = id
 			}
@@ -178,7 +184,7 @@ func (c *candidates) match() (pairs []pair, doubtful, rest []Message) {
 		}
 	}
 	matched, ok := c.inOrder(nameless, left)
-	if len(c.others) > 0 { // their number tells nothing, then
+	if len(c.others) > 0 || c.crowded { // their number tells nothing, then
 		matched, ok = nil, len(left) == 0 || len(nameless) == 0
 	}
 	switch {

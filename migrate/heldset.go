@@ -12,11 +12,12 @@ import (
 // temporary files: a record of each message, in the order of their listing, and lists of those that have something in
 // common. Its zero value is empty.
 type heldSet struct {
-	len     int64 // messages
-	lists   *scratch.Map
-	records scratch.File
-	end     int64  // of the records
-	octets  []byte // the record at hand
+	len      int64 // messages
+	expected int64 // of them, see expect
+	lists    *scratch.Map
+	records  scratch.File
+	end      int64  // of the records
+	octets   []byte // the record at hand
 }
 
 // A trait is what messages of one list have in common. All of a size are counted in the list of that size and no digest,
@@ -89,7 +90,10 @@ func (s *heldSet) has(size int64) (bool, error) {
 }
 
 // expect notes that one of the messages is claimed, by what it is alone.
-func (s *heldSet) expect(digest Digest) error { return s.count(trait{unplaced, digest}, 1) }
+func (s *heldSet) expect(digest Digest) error {
+	s.expected++
+	return s.count(trait{unplaced, digest}, 1)
+}
 
 // expects tells whether one of the messages of a digest is claimed.
 func (s *heldSet) expects(digest Digest) (bool, error) {
@@ -103,6 +107,7 @@ func (s *heldSet) meet(digest Digest) (bool, error) {
 	if !expected || err != nil {
 		return false, err
 	}
+	s.expected--
 	return true, s.count(trait{unplaced, digest}, -1)
 }
 

@@ -90,6 +90,7 @@ func (l *lane) resolve(ctx context.Context, d *destination, w *work, messages []
 	if settled, err = l.claim(ctx, w, pairs); err != nil {
 		return nil, settled, err
 	}
+	c.noteResent(d, doubtful)
 	for _, m := range doubtful {
 		l.unsure(w, m, fmt.Errorf("the answer to its APPEND was lost, and what is new in %q cannot be told apart: it is sent again and may be there twice", w.dest))
 	}
