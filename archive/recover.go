@@ -80,19 +80,21 @@ func (a *Archive) recoverMaildir(ctx context.Context, b *box, known ledger.Mailb
 			return err
 		}
 	}
-	found := make(map[uint64]bool, known.Messages) // by hash of the base name; true where there is a file
+	found, newest := newBaseNames(known.Messages), int64(0) // 1 where there is a file
 	for row, err := range a.index.Messages(ctx, b.path) {
 		if err != nil {
 			return err
 		}
-		found[baseHash(row.Base)] = false
+		found.add(row.Base, 0)
+		newest = row.ID
 	}
+	found.sort()
 	var orphans []string // files of postcask that the index does not name
 	err = eachFile(dir, func(where, name string) error {
 		base, _ := maildir.Split(name)
-		switch _, named := found[baseHash(base)]; {
-		case named:
-			found[baseHash(base)] = true
+		switch there := found.find(base); {
+		case there != nil:
+			*there = 1
 		case maildir.Run(base) != "":
 			orphans = append(orphans, path.Join(where, name))
 		}
@@ -104,7 +106,7 @@ func (a *Archive) recoverMaildir(ctx context.Context, b *box, known ledger.Mailb
 	if err := a.forgetLost(ctx, b, found); err != nil {
 		return err
 	}
-	return a.houseOrphans(ctx, b, dir, orphans, run)
+	return a.houseOrphans(ctx, b, dir, orphans, newest, run)
 }
 
 // clearUnfinished removes what nobody will ever finish: the lock is ours, so no other run writes.
@@ -128,33 +130,25 @@ func (a *Archive) clearUnfinished(dir *folder) error {
 
 // forgetLost forgets the rows of a Maildir that have no file, and looks once more first: a mail reader may have renamed
 // one just when the directory was read.
-func (a *Archive) forgetLost(ctx context.Context, b *box, found map[uint64]bool) error {
-	if !slices.Contains(slices.Collect(maps.Values(found)), false) {
+func (a *Archive) forgetLost(ctx context.Context, b *box, found *baseNames) (err error) {
+	if !slices.Contains(found.numbers, 0) {
 		return nil
 	}
 	shelf, err := a.openShelf(ctx, b.path)
 	if err != nil {
 		return err
 	}
-	var gone []ledger.Message
-	for row, failed := range a.index.Messages(ctx, b.path) {
-		if err = failed; err != nil {
-			break
+	defer func() { err = errors.Join(err, shelf.close()) }()
+	return a.forgetWhere(ctx, b, func(row ledger.Message) (bool, error) {
+		if there := found.find(row.Base); there != nil && *there == 1 {
+			return false, nil
 		}
-		if found[baseHash(row.Base)] {
-			continue
+		_, err := shelf.locate(row)
+		if errors.Is(err, fs.ErrNotExist) {
+			return true, nil
 		}
-		if _, err = shelf.locate(row); errors.Is(err, fs.ErrNotExist) {
-			gone, err = append(gone, row), nil
-		}
-		if err != nil {
-			break
-		}
-	}
-	if err = errors.Join(err, shelf.close()); err != nil {
-		return err
-	}
-	return a.forget(ctx, b, gone)
+		return false, err
+	})
 }
 
 // forgetAll forgets all rows of a mailbox of which nothing is left.
@@ -162,40 +156,60 @@ func (a *Archive) forgetAll(ctx context.Context, b *box, known ledger.Mailbox) e
 	if known.Messages == 0 {
 		return nil
 	}
-	var gone []ledger.Message
-	for row, err := range a.index.Messages(ctx, b.path) {
-		if err != nil {
-			return err
-		}
-		gone = append(gone, row)
-	}
-	if err := a.forget(ctx, b, gone); err != nil || a.Format() != Mbox {
+	err := a.forgetWhere(ctx, b, func(ledger.Message) (bool, error) { return true, nil })
+	if err != nil || a.Format() != Mbox {
 		return err
 	}
 	return a.index.AddMessages(ctx, b.path, nil, 0)
 }
 
-// forget makes the index name messages no more, and keeps for later which they were.
-func (a *Archive) forget(ctx context.Context, b *box, gone []ledger.Message) error {
-	for group := range slices.Chunk(gone, fetchPage) {
-		ids := make([]int64, len(group))
-		for i, row := range group {
-			ids[i] = row.ID
-			text := fmt.Sprintf("its octets are gone: %s, %d octets, SHA-256 %s", cmp.Or(row.MessageID, "no Message-ID"), row.Identity.Size, row.Identity.Full)
-			if err := a.index.AddEvent(ctx, "lost", b.path, keyOf(row.ID), text); err != nil {
-				return err
-			}
-		}
-		if err := a.index.Forget(ctx, b.path, ids, a.ID()); err != nil {
+// forgetWhere forgets the rows of a mailbox whose octets are gone, some at a time.
+func (a *Archive) forgetWhere(ctx context.Context, b *box, isGone func(row ledger.Message) (bool, error)) error {
+	var gone []ledger.Message
+	for row, err := range a.index.Messages(ctx, b.path) {
+		if err != nil {
 			return err
 		}
-		a.recovered.Lost += len(group)
+		lost, err := isGone(row)
+		if err != nil {
+			return err
+		}
+		if lost {
+			gone = append(gone, row)
+		}
+		if len(gone) == fetchPage {
+			if err := a.forget(ctx, b, gone); err != nil {
+				return err
+			}
+			gone = gone[:0]
+		}
 	}
+	return a.forget(ctx, b, gone)
+}
+
+// forget makes the index name messages no more, and keeps for later which they were.
+func (a *Archive) forget(ctx context.Context, b *box, gone []ledger.Message) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	ids := make([]int64, len(gone))
+	for i, row := range gone {
+		ids[i] = row.ID
+		text := fmt.Sprintf("its octets are gone: %s, %d octets, SHA-256 %s", cmp.Or(row.MessageID, "no Message-ID"), row.Identity.Size, row.Identity.Full)
+		if err := a.index.AddEvent(ctx, "lost", b.path, keyOf(row.ID), text); err != nil {
+			return err
+		}
+	}
+	if err := a.index.Forget(ctx, b.path, ids, a.ID()); err != nil {
+		return err
+	}
+	a.recovered.Lost += len(gone)
 	return nil
 }
 
-// houseOrphans takes up files of a Maildir that the index does not name, or sets them aside.
-func (a *Archive) houseOrphans(ctx context.Context, b *box, dir *folder, orphans []string, run string) error {
+// houseOrphans takes up files of a Maildir that the index does not name, or sets them aside. newest is the last row that
+// the index had.
+func (a *Archive) houseOrphans(ctx context.Context, b *box, dir *folder, orphans []string, newest int64, run string) error {
 	if len(orphans) == 0 {
 		return nil
 	}
@@ -218,8 +232,14 @@ func (a *Archive) houseOrphans(ctx context.Context, b *box, dir *folder, orphans
 			if twins, err = a.index.ByIdentity(ctx, b.path, row.Identity.Trimmed); err != nil {
 				return err
 			}
-			if len(twins) == 0 {
-				rows = append(rows, row)
+			if !slices.ContainsFunc(twins, func(twin ledger.Message) bool { return twin.ID <= newest }) {
+				if rows = append(rows, row); len(rows) == fetchPage {
+					err = a.takeUp(ctx, b, rows, -1)
+					rows = rows[:0]
+				}
+				if err != nil {
+					return err
+				}
 				continue
 			}
 		} else if migrate.KindOf(err) == migrate.Unsafe {
@@ -229,13 +249,22 @@ func (a *Archive) houseOrphans(ctx context.Context, b *box, dir *folder, orphans
 		}
 		aside = append(aside, name) // not whole, or fetched again already
 	}
-	for group := range slices.Chunk(rows, fetchPage) {
-		if err := a.index.AddMessages(ctx, b.path, group, -1); err != nil {
-			return err
-		}
-		a.recovered.TakenUp += len(group)
+	if err := a.takeUp(ctx, b, rows, -1); err != nil {
+		return err
 	}
 	return a.setAside(b, aside)
+}
+
+// takeUp makes the index name messages that it did not.
+func (a *Archive) takeUp(ctx context.Context, b *box, rows []ledger.Message, end int64) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	err := a.index.AddMessages(ctx, b.path, rows, end)
+	if err == nil {
+		a.recovered.TakenUp += len(rows)
+	}
+	return err
 }
 
 // setAside moves files of a Maildir to the quarantine.
@@ -308,22 +337,21 @@ func (a *Archive) recoverMbox(ctx context.Context, b *box, known ledger.Mailbox,
 
 // shortened forgets the messages that a file no longer holds to the end, and sets aside what is left of the first.
 func (a *Archive) shortened(ctx context.Context, b *box, f *os.File, size int64) error {
-	var gone []ledger.Message
+	behind := func(row ledger.Message) int64 { return row.Offset + row.Length + int64(len(frameOf(row).after)) }
 	end := int64(0)
 	for row, err := range a.index.Messages(ctx, b.path) {
 		if err != nil {
 			return err
 		}
-		if behind := row.Offset + row.Length + int64(len(frameOf(row).after)); behind <= size {
-			end = max(end, behind)
-		} else {
-			gone = append(gone, row)
+		if behind(row) <= size {
+			end = max(end, behind(row))
 		}
 	}
 	if err := a.cutTail(b, f, end); err != nil {
 		return err
 	}
-	if err := a.forget(ctx, b, gone); err != nil {
+	err := a.forgetWhere(ctx, b, func(row ledger.Message) (bool, error) { return behind(row) > size, nil })
+	if err != nil {
 		return err
 	}
 	return a.index.AddMessages(ctx, b.path, nil, end)
@@ -333,7 +361,20 @@ func (a *Archive) shortened(ctx context.Context, b *box, f *os.File, size int64)
 func (a *Archive) takeUpTail(ctx context.Context, b *box, f *os.File, end, size int64) (int64, error) {
 	x := newExaminer()
 	var rows []ledger.Message
-	at := end
+	done, at := end, end
+	takeUp := func() error {
+		if len(rows) == 0 {
+			return nil
+		}
+		if err := a.disk.sync(f); err != nil { // whoever wrote it, from now on it counts as safe
+			return err
+		}
+		if err := a.takeUp(ctx, b, rows, at); err != nil {
+			return err
+		}
+		rows, done = rows[:0], at
+		return nil
+	}
 	err := x.mboxFile(ctx, f, end, size, func(found stretch) error {
 		if found.err != nil || found.start != at {
 			return errStop
@@ -342,26 +383,18 @@ func (a *Archive) takeUpTail(ctx context.Context, b *box, f *os.File, end, size 
 		if err != nil {
 			return err
 		}
-		if len(twins) > 0 {
+		if slices.ContainsFunc(twins, func(twin ledger.Message) bool { return twin.Offset < end }) {
 			return errStop
 		}
-		rows, at = append(rows, found.row), found.end
-		return nil
-	})
-	if err != nil && !errors.Is(err, errStop) || len(rows) == 0 {
-		if errors.Is(err, errStop) {
-			err = nil
+		if rows, at = append(rows, found.row), found.end; len(rows) < fetchPage {
+			return nil
 		}
-		return end, err
+		return takeUp()
+	})
+	if err == nil || errors.Is(err, errStop) {
+		err = takeUp()
 	}
-	if err := a.disk.sync(f); err != nil { // whoever wrote it, from now on it counts as safe
-		return end, err
-	}
-	if err := a.index.AddMessages(ctx, b.path, rows, at); err != nil {
-		return end, err
-	}
-	a.recovered.TakenUp += len(rows)
-	return at, nil
+	return done, err
 }
 
 // errStop ends a walk early.

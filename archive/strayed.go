@@ -2,7 +2,6 @@ package archive
 
 import (
 	"errors"
-	"hash/maphash"
 	"io"
 	"io/fs"
 	"os"
@@ -14,15 +13,12 @@ import (
 // strayed remembers under which names the files of a Maildir lie, for when they are not under the one that the index
 // expects: a mail reader sets flags by renaming. Few octets a file are kept, since a mailbox may hold many.
 type strayed struct {
-	at    [2]time.Time      // when cur and new were last changed before they were read; zero where that was just now
-	infos map[uint64]string // directory and what follows the base name, by hash of the base name
+	at    [2]time.Time // when cur and new were last changed before they were read; zero where that was just now
+	names *baseNames   // with the number of the info of each
+	infos []string     // directory and what follows the base name
 }
 
 var readable = [...]string{"cur", "new"}
-
-var baseSeed = maphash.MakeSeed()
-
-func baseHash(base string) uint64 { return maphash.String(baseSeed, base) }
 
 // find gives the present path, relative to the Maildir, of the file with this base name. Both directories are read
 // again only when they have changed since the last time; the caller holds the box's mutex.
@@ -38,33 +34,49 @@ func (s *strayed) find(dir *folder, base string) (string, bool, error) {
 		}
 		at[i] = info.ModTime()
 	}
-	if s.infos == nil || at != s.at {
-		infos := map[uint64]string{}
-		interned := map[string]string{}
-		err := eachFile(dir, func(where, name string) error {
-			base, _ := maildir.Split(name)
-			info := where + "/" + name[len(base):]
-			if have, ok := interned[info]; ok {
-				info = have
-			} else {
-				interned[info] = info
-			}
-			infos[baseHash(base)] = info
-			return nil
-		})
-		if err != nil {
+	if s.names == nil || at != s.at {
+		if err := s.read(dir); err != nil {
 			return "", false, err
 		}
-		s.at, s.infos = at, infos
+		s.at = at
 		if settled := time.Now().Add(-2 * time.Second); at[0].After(settled) || at[1].After(settled) {
 			s.at = [2]time.Time{} // another change in the same tick of the clock would not show
 		}
 	}
-	info, ok := s.infos[baseHash(base)]
-	if !ok {
+	number := s.names.find(base)
+	if number == nil {
 		return "", false, nil
 	}
+	info := s.infos[*number]
 	return info[:len("cur/")] + base + info[len("cur/"):], true, nil
+}
+
+// read learns the names of all files.
+func (s *strayed) read(dir *folder) error {
+	s.names, s.infos = nil, nil
+	count := int64(0)
+	if err := eachFile(dir, func(string, string) error { count++; return nil }); err != nil {
+		return err
+	}
+	names := newBaseNames(count)
+	numbers := map[string]uint32{} // by info
+	err := eachFile(dir, func(where, name string) error {
+		base, _ := maildir.Split(name)
+		info := where + "/" + name[len(base):]
+		number, known := numbers[info]
+		if !known {
+			number = uint32(len(s.infos))
+			numbers[info], s.infos = number, append(s.infos, info)
+		}
+		names.add(base, number)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	names.sort()
+	s.names = names
+	return nil
 }
 
 // eachFile calls do for every file in cur and new of a Maildir.

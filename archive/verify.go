@@ -110,14 +110,14 @@ func (v *verifier) mailbox(ctx context.Context, m ledger.Mailbox) error {
 	if err == nil && shelf.file != nil {
 		return v.mbox(ctx, m, shelf)
 	}
-	named := map[uint64]bool{}
+	named := newBaseNames(m.Messages)
 	for row, failed := range v.a.index.Messages(ctx, m.Path) {
 		if failed != nil {
 			return failed
 		}
 		v.totals.Messages++
 		v.totals.Octets += row.Identity.Size
-		named[baseHash(row.Base)] = true
+		named.add(row.Base, 0)
 		if err != nil {
 			v.lost(row, err)
 			continue
@@ -130,9 +130,10 @@ func (v *verifier) mailbox(ctx context.Context, m ledger.Mailbox) error {
 	if err != nil || v.a.Format() == Mbox {
 		return nil
 	}
+	named.sort()
 	return eachFile(shelf.dir, func(where, name string) error {
 		base, _ := maildir.Split(name)
-		if !named[baseHash(base)] {
+		if named.find(base) == nil {
 			v.foundUnnamed(base, strings.Join([]string{m.File, where, name}, "/"))
 		}
 		return nil
