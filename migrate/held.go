@@ -324,7 +324,7 @@ const mostLikeness = 3
 // identify reads the candidates of one size whose identity is not known. What cannot be read is no candidate.
 func (d *destination) identify(ctx context.Context, l *lane, size int64) error {
 	for {
-		unread, err := d.held.unread(size, lookupBatch)
+		unread, err := d.held.unread(size, groupMessages)
 		if len(unread) == 0 || err != nil {
 			return err
 		}

@@ -207,7 +207,12 @@ func (s *heldSet) all() iter.Seq2[heldMessage, error] {
 }
 
 // unread gives the first n of the messages of a size that have not been read.
-func (s *heldSet) unread(size int64, n int) (messages []heldMessage, err error) {
+func (s *heldSet) unread(size int64, n int) ([]heldMessage, error) {
+	l, err := s.list(trait{size: size})
+	if l.first == 0 || err != nil {
+		return nil, err
+	}
+	messages := make([]heldMessage, 0, min(int64(n), l.count))
 	for m, err := range s.of(trait{size: size}) {
 		if err != nil {
 			return nil, err

@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"postcask/migrate/ledger"
 	"postcask/migrate/testserver"
 )
 
@@ -66,8 +68,8 @@ func longBackup(source *testserver.Large, archive, format string) *longWay {
 	return &longWay{archive: archive, args: []string{"backup", "imap://me@" + source.IMAPAddr + "/?tls=none", archive, "--format", format}}
 }
 
-// TestLongRun moves an account of POSTCASK_SOAK small messages (make soak wants 1,000,000), twice with nothing new and
-// once with 100 new ones, beside one of 20,000, in the ways that POSTCASK_SOAK_WAYS names. The servers make their messages
+// TestLongRun moves an account of POSTCASK_SOAK small messages (make soak wants 1,000,000), twice with nothing new, once
+// more where an archive has to be put right first, and once with 100 new ones, beside one of 20,000, in the ways that POSTCASK_SOAK_WAYS names. The servers make their messages
 // as they are asked for, and keep none. Time is that of the processor, which other work on the machine disturbs least.
 // TMPDIR says where the mail goes.
 func TestLongRun(t *testing.T) {
@@ -120,6 +122,10 @@ func longJob(t *testing.T, bin *program, name string, messages int) longAccount 
 	for range 2 {
 		t.Logf("%-8s %9s nothing new: %v", name, "", runLong(t, bin, env, quiet))
 	}
+	if way.archive != "" {
+		cutOff(t, way.archive)
+		t.Logf("%-8s %9s put right: %v", name, "", runLong(t, bin, env, quiet))
+	}
 	source.Grow(longNew)
 	t.Logf("%-8s %9s %d new: %v", name, "", longNew, runLong(t, bin, env, quiet))
 	if found := bin.summary(t, env, way.args...); found.Messages != messages || found.Present != messages {
@@ -134,6 +140,18 @@ func longJob(t *testing.T, bin *program, name string, messages int) longAccount 
 		t.Error(err)
 	}
 	return s
+}
+
+// cutOff makes an archive look as if its last run had been cut off.
+func cutOff(t *testing.T, archive string) {
+	t.Helper()
+	index, err := ledger.Open(t.Context(), filepath.Join(archive, ".postcask", "index.db"), ledger.Options{})
+	if err == nil {
+		err = errors.Join(index.SetMeta(t.Context(), "writing run", "0123456789ab"), index.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A longRun is what one run took.

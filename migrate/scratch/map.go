@@ -19,7 +19,7 @@ type Map struct {
 
 const (
 	firstHeads = 64
-	mostHeads  = 1 << 20 // 4 MiB; beyond, chains become longer
+	mostHeads  = 1 << 18 // 1 MiB; beyond, chains become longer
 	nextOctets = 4
 )
 
