@@ -65,20 +65,17 @@ func (s *Session) name(r reply) error {
 	number := r.number
 	switch {
 	case r.refusal != nil && r.refusal.vanished():
-		s.drop.gone[number] = true
-		return nil
+		return s.drop.others.setGone(number)
 	case r.refusal != nil:
-		s.drop.nameByNumber(number)
-		return nil
+		return s.drop.others.nameByNumber(number)
 	}
 	hasher := migrate.NewHasher()
 	keep := s.cache.keep()
 	if _, err := io.Copy(io.MultiWriter(hasher, keep), r.body); err != nil {
 		return fmt.Errorf("message %d: %w", number, err)
 	}
-	s.drop.nameByDigest(number, hasher.Identity())
 	s.cache.put(number, keep)
-	return nil
+	return s.drop.others.nameByDigest(number, hasher.Identity())
 }
 
 // nameAll names every message.

@@ -74,7 +74,11 @@ func (s *Session) prepare(ctx context.Context, mbox migrate.Path, messages []mig
 		return err
 	}
 	for i := range messages {
-		if drop.mayBeUnnamed(messages[i].Key.Name) {
+		mayBe, err := drop.mayBeUnnamed(messages[i].Key.Name)
+		if err != nil {
+			return err
+		}
+		if mayBe {
 			return s.nameAll(ctx)
 		}
 	}

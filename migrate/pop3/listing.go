@@ -38,10 +38,14 @@ func (s *Session) Messages(ctx context.Context, mbox migrate.Path) iter.Seq2[mig
 				yield(migrate.Message{}, err)
 				return
 			}
-			if drop.gone[number] {
+			gone, err := drop.others.isGone(number)
+			if gone {
 				continue
 			}
-			m, err := drop.message(number)
+			var m migrate.Message
+			if err == nil {
+				m, err = drop.message(number)
+			}
 			if !yield(m, err) || err != nil {
 				return
 			}

@@ -2,7 +2,6 @@ package pop3
 
 import (
 	"encoding/binary"
-	"fmt"
 	"hash/maphash"
 	"slices"
 	"strings"
@@ -10,9 +9,6 @@ import (
 	"postcask/migrate"
 	"postcask/migrate/scratch"
 )
-
-// A name that a digest gives begins so. With the digest it is longer than any UIDL may be: no server can forge one.
-const digestPrefix = "sha256:"
 
 // A maildrop is what a server told of its messages, and the names that they go by. Numbers count from 1 (RFC 1939,
 // section 5).
@@ -25,12 +21,8 @@ type maildrop struct {
 	nameless int             // messages without a UIDL
 	at       int             // from here on a name is looked for
 
-	others  map[int]string           // names made of digests
-	byOther map[string]int           // numbers by those
-	exact   map[int]migrate.Identity // of the messages that were read to be named
-	twins   map[migrate.Digest]int   // how many messages of a digest there were so far
-	named   int                      // messages up to this number have been named
-	gone    map[int]bool             // vanished since the listing
+	named  int // messages up to this number have been named
+	others digests
 }
 
 const (
@@ -40,10 +32,7 @@ const (
 )
 
 func newMaildrop(count int) *maildrop {
-	return &maildrop{
-		count: count, nameless: count,
-		others: map[int]string{}, byOther: map[string]int{}, exact: map[int]migrate.Identity{}, twins: map[migrate.Digest]int{}, gone: map[int]bool{},
-	}
+	return &maildrop{count: count, nameless: count}
 }
 
 // close gives back what the maildrop takes; it may be nil.
@@ -51,6 +40,7 @@ func (d *maildrop) close() {
 	if d != nil {
 		d.sizes.Close()
 		d.uidls.Close()
+		d.others.close()
 	}
 }
 
@@ -126,11 +116,11 @@ func (d *maildrop) dropDoubles(hashes []uint64) error {
 
 // name gives the name of a message; it is empty where it has none yet.
 func (d *maildrop) name(number int) (string, error) {
-	if name, ok := d.others[number]; ok {
-		return name, nil
-	}
 	uidl, err := d.uidl(number)
-	return string(uidl), err
+	if len(uidl) > 0 || err != nil {
+		return string(uidl), err
+	}
+	return d.others.name(number)
 }
 
 // A scan is what LIST tells of a message (RFC 1939, section 5).
@@ -150,11 +140,14 @@ func (d *maildrop) find(messages []migrate.Message) (found map[string]scan, err 
 			continue
 		}
 		var other scan
-		if number, ok := d.byOther[key.Name]; ok {
-			if other, err = d.scan(number); err != nil {
-				return nil, err
-			}
-		} else if usable(key.Name) {
+		number, err := d.others.find(key.Name)
+		if err == nil && number > 0 {
+			other, err = d.scan(number)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if number == 0 && usable(key.Name) {
 			lacking++
 		}
 		found[key.Name] = other
@@ -186,29 +179,12 @@ func (d *maildrop) scan(number int) (scan, error) {
 }
 
 // mayBeUnnamed tells whether a name that is not known may belong to a message that has none yet.
-func (d *maildrop) mayBeUnnamed(name string) bool {
-	_, known := d.byOther[name]
-	return !known && d.named < d.count && (strings.HasPrefix(name, digestPrefix) || strings.HasPrefix(name, unreadablePrefix))
-}
-
-// nameByDigest names a message by what it is. Of several that are the same, the first has the plain digest and the
-// further ones ":2", ":3" and so on, in the order of the maildrop.
-func (d *maildrop) nameByDigest(number int, identity migrate.Identity) {
-	d.twins[identity.Trimmed]++
-	name := digestPrefix + identity.Trimmed.String()
-	if n := d.twins[identity.Trimmed]; n > 1 {
-		name = fmt.Sprintf("%s:%d", name, n)
+func (d *maildrop) mayBeUnnamed(name string) (bool, error) {
+	if d.named == d.count || !isOther(name) {
+		return false, nil
 	}
-	d.others[number], d.byOther[name], d.exact[number] = name, number, identity
-}
-
-// unreadablePrefix holds a space, which no UIDL does.
-const unreadablePrefix = "unreadable message "
-
-// nameByNumber names a message that has no UIDL and cannot be read, for this session alone: who asks for it is told why.
-func (d *maildrop) nameByNumber(number int) {
-	name := fmt.Sprintf("%s%d", unreadablePrefix, number)
-	d.others[number], d.byOther[name] = name, number
+	number, err := d.others.find(name)
+	return number == 0, err
 }
 
 // message gives what is known of a message that has been named.
@@ -216,9 +192,10 @@ func (d *maildrop) message(number int) (m migrate.Message, err error) {
 	if m.Key.Name, err = d.name(number); err != nil {
 		return m, err
 	}
-	if identity, ok := d.exact[number]; ok {
-		m.Size, m.Identity = identity.Size, identity
-		return m, nil
+	if strings.HasPrefix(m.Key.Name, digestPrefix) && len(m.Key.Name) > longestUIDL {
+		m.Identity, err = d.others.identity(number)
+		m.Size = m.Identity.Size
+		return m, err
 	}
 	m.Size, err = d.size(number)
 	return m, err
