@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"postcask/migrate"
 	"postcask/migrate/memory"
@@ -115,23 +117,31 @@ func (onDisk) Next() {}
 func TestTheNextGroupComesWhileTheDiskIsBusy(t *testing.T) {
 	const folders, each = 8, 200 // each of them worth a lane
 	for _, atOnce := range []int64{2, 1} {
-		from, to, told := fullFolders(folders, each), memory.New(), &foresight{}
-		j := foreseen(from, to, &memory.Ledger{}, told)
-		j.Options.Lanes = 2
-		if atOnce == 2 {
-			j.OpenSink = func(ctx context.Context) (migrate.Sink, error) {
-				session, err := to.Open(ctx)
-				return onDisk{Session: session}, err
+		synctest.Test(t, func(t *testing.T) {
+			from, to, told := fullFolders(folders, each), memory.New(), &foresight{}
+			to.Step = func(operation string) error {
+				if operation == "append" {
+					time.Sleep(time.Millisecond) // so that all that there is to do waits for a lane
+				}
+				return nil
 			}
-		}
-		if summary := mustRun(t, j); summary.Copied != folders*each {
-			t.Errorf("%+v", summary)
-		}
-		same(t, to, from)
-		if n := told.most.Load(); n != atOnce || told.blind.Load() > 0 || told.wasted.Load() > 0 {
-			t.Errorf("told of %d groups at a time, not %d; fetched %d others, %d otherwise than told",
-				n, atOnce, told.blind.Load(), told.wasted.Load())
-		}
+			j := foreseen(from, to, &memory.Ledger{}, told)
+			j.Options.Lanes = 2
+			if atOnce == 2 {
+				j.OpenSink = func(ctx context.Context) (migrate.Sink, error) {
+					session, err := to.Open(ctx)
+					return onDisk{Session: session}, err
+				}
+			}
+			if summary := mustRun(t, j); summary.Copied != folders*each {
+				t.Errorf("%+v", summary)
+			}
+			same(t, to, from)
+			if n := told.most.Load(); n != atOnce || told.blind.Load() > 0 || told.wasted.Load() > 0 {
+				t.Errorf("told of %d groups at a time, not %d; fetched %d others, %d otherwise than told",
+					n, atOnce, told.blind.Load(), told.wasted.Load())
+			}
+		})
 	}
 }
 

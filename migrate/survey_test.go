@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"postcask/migrate"
@@ -48,9 +49,9 @@ func renumberingJob(from, to *memory.Store, after func()) migrate.Job {
 func TestAMailboxThatIsNumberedAnewWhileItMovesIsTakenAnewInTheSameRun(t *testing.T) {
 	for _, lanes := range []int{1, 3} {
 		from, to := filled(), memory.New()
-		read := 0
+		var read atomic.Int64 // by all lanes
 		j := renumberingJob(from, to, func() {
-			if read++; read == 3 {
+			if read.Add(1) == 3 {
 				from.Renumber("INBOX")
 				from.Renumber("Sent")
 			}
