@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -285,10 +286,8 @@ func (d *destination) take(ctx context.Context, l *lane, m Message) (best heldMe
 // likest finds among what is the same as m what has most in common with it.
 func (d *destination) likest(ctx context.Context, l *lane, m Message) (best heldMessage, found bool, err error) {
 	most, sizes := -1, aboutAs(m.Identity.Size)
-	for _, size := range sizes {
-		if err := d.identify(ctx, l, size); err != nil {
-			return best, false, err
-		}
+	if err := d.identify(ctx, l, sizes[:]...); err != nil {
+		return best, false, err
 	}
 	for _, size := range sizes {
 		for candidate, err := range d.held.of(trait{size, m.Identity.Trimmed}) {
@@ -321,18 +320,37 @@ func likeness(candidate, m Message) int {
 // mostLikeness is that of copies in which nothing differs.
 const mostLikeness = 3
 
-// identify reads the candidates of one size whose identity is not known. What cannot be read is no candidate.
-func (d *destination) identify(ctx context.Context, l *lane, size int64) error {
+// readAbout reads what may be the same as one of messages: by one question for all, and not by one for each.
+func (d *destination) readAbout(ctx context.Context, l *lane, messages []Message) error {
+	var sizes []int64
+	for _, m := range messages {
+		about := aboutAs(m.Identity.Size)
+		sizes = append(sizes, about[:]...)
+	}
+	slices.Sort(sizes)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.identify(ctx, l, slices.Compact(sizes)...)
+}
+
+// identify reads the candidates of some sizes whose identity is not known. What cannot be read is no candidate.
+func (d *destination) identify(ctx context.Context, l *lane, sizes ...int64) error {
 	for {
-		unread, err := d.held.unread(size, groupMessages)
-		if len(unread) == 0 || err != nil {
-			return err
+		unread := map[int64][]heldMessage{}
+		var ask []Message
+		for _, size := range sizes {
+			same, err := d.held.unread(size, groupMessages-len(ask))
+			if err != nil {
+				return err
+			}
+			for _, m := range same {
+				unread[size], ask = append(unread[size], m), append(ask, m.Message)
+			}
 		}
-		ask := make([]Message, len(unread))
-		for i, m := range unread {
-			ask[i] = m.Message
+		if len(ask) == 0 {
+			return nil
 		}
-		known := make(map[Key]Digest, len(unread))
+		known := make(map[Key]Digest, len(ask))
 		for f, err := range l.sink.(Source).Fetch(ctx, d.path, ask) {
 			if err != nil {
 				return err
@@ -346,8 +364,10 @@ func (d *destination) identify(ctx context.Context, l *lane, size int64) error {
 			}
 			known[f.Message.Key] = id.Trimmed
 		}
-		if err := d.held.learn(size, unread, known); err != nil {
-			return err
+		for size, same := range unread {
+			if err := d.held.learn(size, same, known); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -217,9 +217,10 @@ func (s *heldSet) unread(size int64, n int) ([]heldMessage, error) {
 		if err != nil {
 			return nil, err
 		}
-		if messages = append(messages, m); len(messages) == n {
+		if len(messages) == n {
 			break
 		}
+		messages = append(messages, m)
 	}
 	return messages, nil
 }

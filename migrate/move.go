@@ -215,6 +215,9 @@ func (l *lane) recognise(ctx context.Context, d *destination, w *work, messages 
 	if err != nil {
 		return nil, settled, err
 	}
+	if err := d.readAbout(ctx, l, known); err != nil {
+		return nil, settled, atEnd(l.Destination, err)
+	}
 	for _, m := range known {
 		before, suspect := l.suspected(w, m.Key)
 		if suspect && before.Identity.Same(m.Identity) { // told of otherwise, but the same
