@@ -10,9 +10,10 @@ import (
 
 // The bounds of what is listed ahead: it is held in memory.
 const (
-	aheadAtOnce   = 16     // mailboxes in one round trip
-	aheadMessages = 4000   // that they may be expected to tell of
-	aheadRows     = 10_000 // that they may tell of in fact
+	aheadAtOnce   = 16      // mailboxes in one round trip
+	aheadMessages = 4000    // that they may be expected to tell of
+	aheadRows     = 10_000  // that they may tell of in fact
+	aheadOctets   = 4 << 20 // of all answers; what is made of many short words may take 16 times as much
 )
 
 // A question is a mailbox that is listed ahead: all of it, or what has changed.
@@ -97,21 +98,28 @@ func (s *Session) askAll(ctx context.Context, asked []*question) error {
 		}
 	}
 	now, heard, rows := asked[0], 0, 0
+	var octets, walked int64 // of all answers, and of the one to this command so far
 	s.view = now.view
 	verdicts, err := s.allHeard(commands, func(resp *response) error {
-		if resp.word != "FETCH" || s.view == nil || s.view.opening != "" {
-			return nil // what is told before the mailbox is open is about another
+		octets, walked = octets+s.in.walked-walked, s.in.walked
+		told := resp.word == "FETCH" && s.view != nil && s.view.opening == "" // before the mailbox is open it is about another
+		if told {
+			rows++
 		}
-		if rows++; rows > aheadRows || now.much {
-			now.page, now.changed, now.much = nil, nil, true
+		if rows > aheadRows || octets > aheadOctets {
+			now.drop()
+		}
+		switch {
+		case !told || now.much:
 			return nil
-		}
-		if now.page != nil {
+		case now.page != nil:
 			return now.page.read(s.in, resp)
 		}
 		return now.changed.read(s.in, resp)
 	}, func() {
+		walked = 0
 		if heard++; heard < len(owners) && owners[heard] != now {
+			now.view.flags, now.view.permanent = nil, nil // nobody asks for them of what is not open
 			now = owners[heard]
 			s.view = now.view
 		}
@@ -127,7 +135,12 @@ func (s *Session) askAll(ctx context.Context, asked []*question) error {
 	return nil
 }
 
-// take gives what was learnt ahead about a mailbox, once and while it is fresh, or nil.
+// drop gives up what was told of a mailbox.
+func (q *question) drop() {
+	q.page, q.changed, q.view.gone, q.much = nil, nil, finding{unclear: true}, true
+}
+
+// takeForetold gives what was learnt ahead about a mailbox, once and while it is fresh, or nil.
 func (s *Session) takeForetold(mbox migrate.Path) *question {
 	q := s.foretold[mbox]
 	delete(s.foretold, mbox)

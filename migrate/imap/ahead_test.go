@@ -217,3 +217,49 @@ func TestManyChangesAheadAreAskedForInTheirTurn(t *testing.T) {
 		}
 	}
 }
+
+// What a server says of all mailboxes that are listed ahead is bounded together: what is too much is asked for in its turn.
+func TestLongAnswersAheadAreAskedForInTheirTurn(t *testing.T) {
+	const messages = 50
+	letters := strings.Repeat("x", 100)
+	flags := func(number int) string { // 50 KB
+		return strings.TrimSpace(strings.Repeat(fmt.Sprintf("$%s%d ", letters, number), 500))
+	}
+	list := func(p *peer, mbox string) {
+		p.examine(`EXAMINE "`+mbox+`"`, messages, "* OK [UIDVALIDITY 77]", "* OK [UIDNEXT 51]")
+		tag, _ := p.expect("FETCH 1:50")
+		for n := 1; n <= messages; n++ {
+			p.say(fmt.Sprintf(`* %d FETCH (UID %d FLAGS (%s) INTERNALDATE "01-Jan-2020 00:00:00 +0000" RFC822.SIZE 7)`, n, n, flags(n)))
+		}
+		p.say(tag + " OK x")
+	}
+	cfg := serve(t, func(p *peer) {
+		p.greet("")
+		p.answer("LIST", `* LIST () "/" INBOX`, `* LIST () "/" Work`, `* LIST () "/" Home`, "TAG OK x")
+		p.answer("LSUB", "TAG OK x")
+		for _, mbox := range []string{"INBOX", "Work", "Home", "Work", "Home"} {
+			list(p, mbox)
+		}
+		p.bye()
+	})
+	s := open(t, cfg, true)
+	var next []migrate.Listing
+	for _, mbox := range []migrate.Path{"INBOX", "Work", "Home"} {
+		next = append(next, migrate.Listing{Mailbox: mbox, Now: migrate.Status{Messages: messages}})
+	}
+	s.ListAhead(t.Context(), next)
+	for _, listing := range next {
+		var got []uint32
+		for m, err := range s.Messages(t.Context(), listing.Mailbox) {
+			if err != nil {
+				t.Fatal(listing.Mailbox, err)
+			}
+			if got = append(got, m.Key.UID); !m.Flags.Has(fmt.Sprintf("$%s%d", letters, m.Key.UID)) {
+				t.Errorf("%q, UID %d has flags of another", listing.Mailbox, m.Key.UID)
+			}
+		}
+		if len(got) != messages {
+			t.Errorf("%q: %d messages", listing.Mailbox, len(got))
+		}
+	}
+}
