@@ -46,7 +46,7 @@ const (
 // cfg.Host now and to come from a trusted authority. With a pin it must be the pinned one, which then needs no
 // authority. Errors are of kind Unavailable, or Unsafe where the certificate is the trouble.
 func Dial(ctx context.Context, cfg *Config) (*Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, cfg.timeout())
+	ctx, cancel := context.WithTimeoutCause(ctx, cfg.timeout(), silence(cfg.timeout()))
 	defer cancel()
 	var connecting atomic.Int64 // since start, when the address was known
 	dialer := net.Dialer{Control: func(string, string, syscall.RawConn) error {
@@ -87,7 +87,7 @@ func unreachable(err error) error {
 // StartTLS does the TLS handshake now. Nothing that was received in clear may be left unread by the caller: it would
 // have to be taken for an injection. On an error the connection is closed.
 func (c *Conn) StartTLS(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.timeout())
+	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.timeout(), silence(c.cfg.timeout()))
 	defer cancel()
 	stop := c.Watch(ctx)
 	defer stop()
@@ -97,6 +97,9 @@ func (c *Conn) StartTLS(ctx context.Context) error {
 		if err = secure.HandshakeContext(ctx); err == nil {
 			c.top, c.secure = secure, true
 			return nil
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = context.Cause(ctx)
 		}
 	}
 	var bad *tls.CertificateVerificationError
@@ -365,7 +368,10 @@ func (s *clocked) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-func (s *clocked) expired() error {
-	return &migrate.Error{Kind: migrate.Unavailable, Err: fmt.Errorf("no answer for %v", s.timeout),
+func (s *clocked) expired() error { return silence(s.timeout) }
+
+// silence is the trouble with a server that owes an answer for so long.
+func silence(timeout time.Duration) error {
+	return &migrate.Error{Kind: migrate.Unavailable, Err: fmt.Errorf("no answer for %v", timeout),
 		Hint: "the server may be slow or gone; a longer --timeout gives it more time"}
 }
