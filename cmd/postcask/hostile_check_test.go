@@ -20,7 +20,8 @@ import (
 	"unicode/utf8"
 )
 
-// run runs the program and gives its exit status, and the most memory that it took at any time, in octets.
+// run runs the program and gives its exit status, and the most memory that it took at any time, in octets. What it said and
+// how long it worked are kept.
 func (h *hostileRun) run(t *testing.T, limit time.Duration, args ...string) (status int, peak int64) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -43,6 +44,7 @@ func (h *hostileRun) run(t *testing.T, limit time.Duration, args ...string) (sta
 		t.Errorf("it had to be killed after %v: %v", limit, err)
 	}
 	h.stdout, h.stderr = stdout.String(), stderr.String()
+	h.work = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	// The kernel's own figure begins with that of the process that made this one, which may be large.
 	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	return cmd.ProcessState.ExitCode(), min(seen, usage.Maxrss*1024)
