@@ -183,6 +183,7 @@ func newArchive(t *testing.T, format archive.Format) (*archive.Archive, migrate.
 // TestConnectionsDieAnywhere does each job over connections that all break sooner or later. It ends by itself, within
 // the budget for tries in a row, with each message there once.
 func TestConnectionsDieAnywhere(t *testing.T) {
+	t.Parallel()
 	mail := cutMail()
 	for _, job := range []struct {
 		name string

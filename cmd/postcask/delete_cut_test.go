@@ -18,6 +18,7 @@ const deletingSession = 2
 // The session that deletes is cut here and there, in either direction: what has gone from the server is in the archive,
 // and the next run finishes the work.
 func TestDeletingSessionCutAnywhere(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"pop3", "imap"} {
 		for _, direction := range []string{"reading", "writing"} {
 			t.Run(kind+", cut while the server is "+direction, func(t *testing.T) {

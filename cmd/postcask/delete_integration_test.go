@@ -60,9 +60,11 @@ func fill(t *testing.T, imap *testserver.RawIMAP, from, to int) {
 // What goes from a real server is exactly what is safe: in sessions of a hundred and one more, with a damaged copy that
 // keeps its message there, and with what another program has flagged left alone.
 func TestDeleteAfterOnRealServers(t *testing.T) {
+	t.Parallel()
 	bin := binary(t)
 	for _, name := range testserver.Named(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server := testserver.Start(t, name)
 			server.Users(t, "me", "other")
 			for user, where := range map[string]func(*testserver.Server, string) string{"me": popURL, "other": imapURL} {
@@ -128,9 +130,11 @@ func TestDeleteAfterOnRealServers(t *testing.T) {
 // Another program deletes and delivers while we do: whatever it does, each message is on the server, in the archive, or
 // was deleted by it.
 func TestDeleteAfterWhileAnotherDeletes(t *testing.T) {
+	t.Parallel()
 	bin := binary(t)
 	for _, name := range testserver.Named(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server := testserver.Start(t, name)
 			server.Users(t, "me")
 			imap, other := testserver.OpenIMAP(t, server, "me", testserver.Password), testserver.OpenIMAP(t, server, "me", testserver.Password)

@@ -125,6 +125,7 @@ func (p *program) complete(t *testing.T, env environment, server *testserver.IMA
 // A disk fills up in the middle of a backup. What was reported is there and whole; when there is room the rest comes,
 // and no message is there twice.
 func TestTheDiskFillsUpInABackup(t *testing.T) {
+	t.Parallel()
 	p := binary(t)
 	for _, format := range []string{"maildir", "mbox"} {
 		t.Run(format, func(t *testing.T) {
@@ -149,6 +150,7 @@ func TestTheDiskFillsUpInABackup(t *testing.T) {
 
 // A disk that is full from the beginning gets no archive by halves.
 func TestNoRoomForANewArchive(t *testing.T) {
+	t.Parallel()
 	p := binary(t)
 	server := mailServer(t, threeBoxes...)
 	env, source := state(t), imapURL(&server.Server, "me")
@@ -166,6 +168,7 @@ func TestNoRoomForANewArchive(t *testing.T) {
 
 // The disk with the ledger fills up in the middle of a migrate. What has arrived is not sent again.
 func TestTheDiskOfTheLedgerFillsUp(t *testing.T) {
+	t.Parallel()
 	p := binary(t)
 	for _, size := range []int{8 << 10, 160 << 10, 224 << 10} {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
@@ -201,6 +204,7 @@ func (p *program) limited(t *testing.T, env environment, limit string, args ...s
 
 // A process that may open few files, or write none that is long, stops in good order or does its work.
 func TestLimitsOfTheProcess(t *testing.T) {
+	t.Parallel()
 	p := binary(t)
 	server := mailServer(t, threeBoxes...)
 	env, source := state(t), imapURL(&server.Server, "me")
@@ -228,6 +232,7 @@ func TestLimitsOfTheProcess(t *testing.T) {
 
 // A folder of the archive turns read-only in the middle of a backup.
 func TestAFolderTurnsReadOnly(t *testing.T) {
+	t.Parallel()
 	p := binary(t)
 	server := mailServer(t, "INBOX") // more than go in one group
 	env, source := state(t), imapURL(&server.Server, "me")

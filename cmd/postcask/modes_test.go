@@ -17,6 +17,7 @@ import (
 // Nobody but the user can read what the program leaves behind: archives, ledgers, locks, sums and the log file, whatever
 // the umask.
 func TestNobodyElseReadsWhatIsWritten(t *testing.T) {
+	t.Parallel()
 	server, next := testserver.StartIMAP(t), testserver.StartIMAP(t)
 	for _, s := range []*testserver.IMAP{server, next} {
 		if err := s.AddUser("me", canary); err != nil {
@@ -31,6 +32,7 @@ func TestNobodyElseReadsWhatIsWritten(t *testing.T) {
 	from, to := "imaps://me@"+server.IMAPSAddr+"?ca="+server.CAFile, "imaps://me@"+next.IMAPSAddr+"?ca="+next.CAFile
 	for _, mask := range []string{"000", "022", "077"} {
 		t.Run(mask, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			for _, args := range [][]string{
 				{"backup", from, "maildir"}, {"backup", from, "mbox", "--format", "mbox"}, {"migrate", from, to}, {"restore", "maildir", to}, {"verify", "mbox", "--against", from},

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,6 +31,7 @@ func TestMain(m *testing.M) {
 type shared struct{ *testing.M }
 
 func (s shared) Run() int {
+	moreAtOnce()
 	dir, err := os.MkdirTemp("", "postcask-test-")
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -44,6 +47,17 @@ func (s shared) Run() int {
 		}
 	}
 	return s.M.Run()
+}
+
+// moreAtOnce has more tests run at once than there are processors, unless somebody has said how many: they wait for disks and
+// servers more than they work.
+func moreAtOnce() {
+	flag.Parse()
+	told := false
+	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "test.parallel" })
+	if !told {
+		flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	}
 }
 
 // canary is every user's password in the stories. It may appear in no output and in no file that postcask writes.

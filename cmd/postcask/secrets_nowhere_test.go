@@ -179,6 +179,7 @@ func (e *echo) forms() []string {
 // No server, however it behaves, and no way of logging in brings a password, or what is made of it, to the screen, into
 // a log, the archive, the state folder, or a command line, at full verbosity, and whether or not it is taken.
 func TestSecretsAreNowhere(t *testing.T) {
+	t.Parallel()
 	mechanisms := map[bool][]string{
 		false: {"auto", "plain", "login", "cram-md5", "scram-sha-256"},
 		true:  {"auto", "plain", "login", "cram-md5", "scram-sha-256", "apop", "user"},
@@ -191,6 +192,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 				n++
 				way, command := n%5, n/2%5
 				t.Run(fmt.Sprintf("%s %s taken %v", scheme, mechanism, take), func(t *testing.T) {
+					t.Parallel()
 					e := startEcho(t, pop3, take)
 					where := fmt.Sprintf("%s://me@%s?tls=none&auth=%s", scheme, e.Addr(), mechanism)
 					seekSecrets(t, e, where, way, command)

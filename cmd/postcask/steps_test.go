@@ -37,6 +37,7 @@ var stepMailboxes = []string{"INBOX", "Work/2020"}
 // A run that is killed behind any step of its journal is completed by the next one: every message is there once, the
 // archive is whole, and what was to be deleted is deleted only then.
 func TestStopBehindEveryStep(t *testing.T) {
+	t.Parallel()
 	w := newStepWorld(t)
 	for _, job := range []stepJob{
 		{"backup to maildir", backupTo("maildir")}, {"backup to mbox", backupTo("mbox")},
