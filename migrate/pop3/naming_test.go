@@ -44,7 +44,7 @@ func TestManyNamesMadeOfDigests(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if grown := heap() - before; grown > 30*count {
+	if grown := heap() - before; grown > 40*count {
 		t.Errorf("they take %d octets of memory each", grown/count)
 	}
 	find := func(name string) int {

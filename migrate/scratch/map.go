@@ -6,11 +6,12 @@ import (
 	"hash/maphash"
 )
 
-// A Map holds values by keys, each of one length. Of an entry four octets are in memory, of very many fewer. Make it by
+// A Map holds values by keys, each of one length. Of an entry six octets are in memory, of very many fewer. Make it by
 // NewMap.
 type Map struct {
 	key   int      // octets of it
 	heads []uint32 // the number of the first entry of each chain, 0 for none
+	marks []uint64 // a bit for each hash that there is: of most keys that are not there nothing needs to be read
 	count uint32
 	nodes File   // entries: the number of the next one of the chain, key, value
 	node  []byte // the entry at hand
@@ -19,6 +20,7 @@ type Map struct {
 
 const (
 	firstHeads = 64
+	headMarks  = 16      // bits for each chain
 	mostHeads  = 1 << 18 // 1 MiB; beyond, chains become longer
 	nextOctets = 4
 )
@@ -28,7 +30,9 @@ var seed = maphash.MakeSeed()
 
 // NewMap makes an empty Map of keys and values of so many octets.
 func NewMap(key, value int) *Map {
-	return &Map{key: key, heads: make([]uint32, firstHeads), node: make([]byte, nextOctets+key+value)}
+	m := &Map{key: key, node: make([]byte, nextOctets+key+value)}
+	m.makeHeads(firstHeads)
+	return m
 }
 
 // Get gives the value of a key, to be read until the Map is used again, or nil where there is none.
@@ -54,7 +58,8 @@ func (m *Map) Put(key, value []byte) error {
 			return m.lost
 		}
 	}
-	head := m.head(key)
+	hash := hashOf(key)
+	head := m.head(hash)
 	binary.LittleEndian.PutUint32(m.node, *head)
 	copy(m.node[nextOctets:], key)
 	copy(m.node[nextOctets+m.key:], value)
@@ -62,7 +67,7 @@ func (m *Map) Put(key, value []byte) error {
 		return err
 	}
 	m.count++
-	*head = m.count
+	m.begin(hash, head, m.count)
 	return nil
 }
 
@@ -83,7 +88,11 @@ func (m *Map) find(key []byte) (number uint32, err error) {
 	if m.lost != nil {
 		return 0, m.lost
 	}
-	for number = *m.head(key); number != 0; number = binary.LittleEndian.Uint32(m.node) {
+	hash := hashOf(key)
+	if word, bit := m.mark(hash); *word&bit == 0 {
+		return 0, nil
+	}
+	for number = *m.head(hash); number != 0; number = binary.LittleEndian.Uint32(m.node) {
 		if err := m.nodes.Get(m.node, m.place(number)); err != nil {
 			return 0, err
 		}
@@ -96,23 +105,41 @@ func (m *Map) find(key []byte) (number uint32, err error) {
 
 // grow makes twice as many chains.
 func (m *Map) grow() error {
-	m.heads = make([]uint32, 2*len(m.heads))
+	m.makeHeads(2 * len(m.heads))
 	for number := uint32(1); number <= m.count; number++ {
 		if err := m.nodes.Get(m.node, m.place(number)); err != nil {
 			return err
 		}
-		head := m.head(m.node[nextOctets : nextOctets+m.key])
+		hash := hashOf(m.node[nextOctets : nextOctets+m.key])
+		head := m.head(hash)
 		binary.LittleEndian.PutUint32(m.node, *head)
 		if err := m.nodes.Put(m.node[:nextOctets], m.place(number)); err != nil {
 			return err
 		}
-		*head = number
+		m.begin(hash, head, number)
 	}
 	return nil
 }
 
-func (m *Map) head(key []byte) *uint32 {
-	return &m.heads[maphash.Bytes(seed, key)%uint64(len(m.heads))]
+func (m *Map) makeHeads(count int) {
+	m.heads, m.marks = make([]uint32, count), make([]uint64, count*headMarks/64)
+}
+
+// begin makes an entry the first of its chain.
+func (m *Map) begin(hash uint64, head *uint32, number uint32) {
+	*head = number
+	word, bit := m.mark(hash)
+	*word |= bit
+}
+
+func hashOf(key []byte) uint64 { return maphash.Bytes(seed, key) }
+
+func (m *Map) head(hash uint64) *uint32 { return &m.heads[hash%uint64(len(m.heads))] }
+
+// mark gives the bit of a hash, by other digits of it than make its chain.
+func (m *Map) mark(hash uint64) (word *uint64, bit uint64) {
+	at := hash >> 32
+	return &m.marks[at/64%uint64(len(m.marks))], 1 << (at % 64)
 }
 
 func (m *Map) place(number uint32) int64 { return int64(number-1) * int64(len(m.node)) }

@@ -38,7 +38,7 @@ func TestMap(t *testing.T) {
 	if m.Len() != most {
 		t.Errorf("it has %d keys", m.Len())
 	}
-	if octets := 4*cap(m.heads) + inMemory(&m.nodes); octets > 4*2*most+mostPages*pageOctets {
+	if octets := 4*cap(m.heads) + 8*cap(m.marks) + inMemory(&m.nodes); octets > 6*2*most+mostPages*pageOctets {
 		t.Errorf("%d octets are in memory", octets)
 	}
 }
