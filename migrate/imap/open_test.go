@@ -130,7 +130,6 @@ func TestOpenErrors(t *testing.T) {
 			p.say("* OK [CAPABILITY IMAP4rev1] x")
 			p.answer("LOGIN", `TAG BAD what is LOGIN "ada" "secret"?`)
 		}, migrate.Auth, "what is LOGIN"},
-		{"silence", func(p *peer) { p.say("* OK [CAPABILITY IMAP4rev1] x"); p.hear(); p.hear() }, migrate.Unavailable, "no answer for"},
 		{"SCRAM with a wrong end", func(p *peer) {
 			p.say("* OK [CAPABILITY IMAP4rev1 AUTH=SCRAM-SHA-256 SASL-IR] x")
 			tag, _ := p.expect("AUTHENTICATE SCRAM-SHA-256")
@@ -148,9 +147,6 @@ func TestOpenErrors(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := serve(t, test.script)
-			if test.name == "silence" {
-				cfg.Timeout = 500 * time.Millisecond
-			}
 			var trace strings.Builder
 			cfg.Log = slog.New(slog.NewTextHandler(&trace, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			began := time.Now()
@@ -169,6 +165,17 @@ func TestOpenErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSilenceAtTheLogIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := piped(t, func(p *peer) { p.say("* OK [CAPABILITY IMAP4rev1] x"); p.hear(); p.hear() })
+		began := time.Now()
+		_, err := New(cfg).Open(t.Context(), true)
+		if migrate.KindOf(err) != migrate.Unavailable || err == nil || !strings.Contains(err.Error(), "no answer for") || time.Since(began) != cfg.Timeout {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+	})
 }
 
 func TestWaysIn(t *testing.T) {

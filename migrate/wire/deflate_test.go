@@ -191,17 +191,12 @@ func TestDeflateBombFillsNothing(t *testing.T) {
 }
 
 func TestCompressedConnectionGivesUpOnASilentServer(t *testing.T) {
-	cfg := serve(t, silent)
-	conn, err := Dial(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := dialSilent(t)
 	conn.Deflate(nil, true)
 	if _, err := io.WriteString(conn, "NOOP\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = conn.Read(make([]byte, 1)); migrate.KindOf(err) != migrate.Unavailable || errors.Is(err, io.EOF) {
+	if _, err := conn.Read(make([]byte, 1)); migrate.KindOf(err) != migrate.Unavailable || errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
 }

@@ -48,7 +48,7 @@ func serve(t *testing.T, handle func(net.Conn)) *Config {
 		}
 	}()
 	addr := listener.Addr().(*net.TCPAddr)
-	return &Config{Host: "127.0.0.1", Port: addr.Port, TLS: Plain, Timeout: 200 * time.Millisecond,
+	return &Config{Host: "127.0.0.1", Port: addr.Port, TLS: Plain, Timeout: time.Minute,
 		Password: func(context.Context) (string, error) { return "secret", nil }}
 }
 
@@ -84,14 +84,20 @@ func inTheBubble(t *testing.T, handle func(net.Conn), test func(t *testing.T, co
 
 func silent(c net.Conn) { io.Copy(io.Discard, c) }
 
-func TestConnGivesUpOnASilentServer(t *testing.T) {
-	cfg := serve(t, silent)
-	conn, err := Dial(t.Context(), cfg)
+// dialSilent connects to a server that says nothing. The clock is short only from then on.
+func dialSilent(t *testing.T) *Conn {
+	t.Helper()
+	conn, err := Dial(t.Context(), serve(t, silent))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	givesUp(t, conn)
+	t.Cleanup(func() { conn.Close() })
+	conn.socket.timeout = 200 * time.Millisecond
+	return conn
+}
+
+func TestConnGivesUpOnASilentServer(t *testing.T) {
+	givesUp(t, dialSilent(t))
 	inTheBubble(t, silent, func(t *testing.T, conn *Conn) {
 		began := time.Now()
 		givesUp(t, conn)
@@ -168,7 +174,6 @@ func TestConnStartsTheClockUnderAWaitingRead(t *testing.T) {
 
 func TestWatchClosesOnCancel(t *testing.T) {
 	cfg := serve(t, silent)
-	cfg.Timeout = time.Minute
 	conn, err := Dial(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -242,7 +247,7 @@ func TestCertificateChecks(t *testing.T) {
 					secure.Write([]byte("hello\r\n"))
 				}
 			})
-			cfg.TLS, cfg.CAFile, cfg.Pin, cfg.Timeout = Implicit, test.ca, test.pin, 5*time.Second
+			cfg.TLS, cfg.CAFile, cfg.Pin = Implicit, test.ca, test.pin
 			conn, err := Dial(t.Context(), cfg)
 			if test.want != "" {
 				if err == nil || !strings.Contains(err.Error(), test.want) || migrate.KindOf(err) != migrate.Unsafe {
