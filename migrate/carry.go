@@ -127,7 +127,7 @@ func (l *lane) commit(ctx context.Context, w *work, sink Sink, inHand []Message)
 	entries := make([]Entry, 0, len(inHand))
 	for i, m := range inHand {
 		if stored[i].Err == nil {
-			entries = append(entries, entryOf(m, w.dest, stored[i].Key))
+			entries = append(entries, l.entryOf(w, m, stored[i].Key))
 		}
 	}
 	if err := l.Ledger.Record(ctx, w.mbox.Path, entries); err != nil {

@@ -28,7 +28,7 @@ type destination struct {
 	answers Key         // up to there the ledger can answer for what it holds, as of when that was let go; see balance
 	spoilt  atomic.Bool // something has come about of which only a listing by another run makes sure
 	open    []Entry     // sent and not answered for when this was listed, from any mailbox of the source
-	resent  []resentMessage
+	resent  resentSet
 }
 
 func (r *run) destination(path Path) *destination {

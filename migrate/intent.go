@@ -20,7 +20,7 @@ func (l *lane) intend(ctx context.Context, w *work, messages []Message) error {
 	l.destination(w.dest).madeEmpty(l, next)
 	intents := make([]Entry, len(messages))
 	for i, m := range messages {
-		intents[i] = entryOf(m, w.dest, next)
+		intents[i] = l.entryOf(w, m, next)
 		if m.Identity.IsZero() {
 			intents[i].Identity.Size = max(m.Size, 0)
 		}
@@ -30,8 +30,12 @@ func (l *lane) intend(ctx context.Context, w *work, messages []Message) error {
 
 // intents gives those of messages that may have been sent already, by their keys.
 func (l *lane) intents(ctx context.Context, w *work, messages []Message) (map[Key]Entry, error) {
-	if open, _ := l.destination(w.dest).unanswered(); len(open) == 0 {
+	d := l.destination(w.dest)
+	if open, _ := d.unanswered(); len(open) == 0 {
 		return nil, nil
+	}
+	if err := d.recallResent(ctx, l); err != nil {
+		return nil, err
 	}
 	entries, err := l.lookup(ctx, w.mbox.Path, messages)
 	if err != nil {
@@ -123,7 +127,7 @@ func (l *lane) claim(ctx context.Context, w *work, pairs []pair) (settled []Key,
 	var entries []Entry
 	var flags []FlagChange
 	for _, p := range pairs {
-		entry := entryOf(p.m, w.dest, p.held.Key)
+		entry := l.entryOf(w, p.m, p.held.Key)
 		if p.unread {
 			entry.Identity = Identity{Size: entry.Identity.Size}
 		}

@@ -74,7 +74,7 @@ type Entry struct {
 	Identity Identity // what was sent; no more than the size of one recognised by its header, and perhaps of one Intended or SetAside
 	Flags    Flags    // the source's, when last looked at
 	Listed   Listed   // what the source's list told of it, when last looked at
-	Attempt  Attempt  // of one SetAside
+	Attempt  Attempt  // of one SetAside, and of one that was sent again in doubt
 }
 
 // Listed is what the list of a source tells of a message and what never changes under one Key. By it a Key that was
@@ -84,9 +84,10 @@ type Listed struct {
 	Date time.Time
 }
 
-// An Attempt tells what was tried with a message that was then set aside.
+// An Attempt tells what was tried with a message that was then set aside, or sent again since nobody could tell whether it
+// had arrived.
 type Attempt struct {
-	Reason  string // in the words of who refused
+	Reason  string // of one that was set aside, in the words of who refused
 	Time    time.Time
 	Program string // the version of postcask that tried
 	Limit   int64  // octets of the largest message that the destination takes, as it announced; 0 where it did not

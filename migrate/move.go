@@ -248,6 +248,13 @@ func (l *lane) flagged() bool {
 	return !flagless
 }
 
+// entryOf gives the entry of a message that is at the destination, or on its way there.
+func (l *lane) entryOf(w *work, m Message, place Key) Entry {
+	e := entryOf(m, w.dest, place)
+	l.destination(w.dest).resent.mark(w.mbox.Path, &e)
+	return e
+}
+
 func entryOf(m Message, dest Path, place Key) Entry {
 	return Entry{Key: m.Key, State: Arrived, Mailbox: dest, Place: place, Identity: m.Identity, Flags: m.Flags, Listed: listedOf(m)}
 }
