@@ -37,6 +37,9 @@ func (s shared) Run() int {
 		defer os.RemoveAll(dir)
 		err = os.Setenv("POSTCASK_TEST_DIR", dir)
 	}
+	for _, own := range []string{"POSTCASK_PASSWORD", "POSTCASK_SOURCE_PASSWORD", "POSTCASK_DESTINATION_PASSWORD"} {
+		err = errors.Join(err, os.Unsetenv(own)) // of who runs the tests
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

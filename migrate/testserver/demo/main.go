@@ -121,7 +121,8 @@ func (d *demo) do(args ...string) {
 	fmt.Printf("$ postcask %s\n", strings.Join(quoted, " "))
 	cmd := exec.Command(d.binary, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = d.dir, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), "POSTCASK_PASSWORD="+password, "XDG_STATE_HOME="+filepath.Join(d.dir, "state"), "XDG_CONFIG_HOME="+d.dir)
+	cmd.Env = append(os.Environ(), "POSTCASK_PASSWORD="+password, "POSTCASK_SOURCE_PASSWORD="+password, "POSTCASK_DESTINATION_PASSWORD="+password,
+		"XDG_STATE_HOME="+filepath.Join(d.dir, "state"), "XDG_CONFIG_HOME="+d.dir)
 	if err := cmd.Run(); err != nil {
 		d.err = fmt.Errorf("postcask %s: %w", args[0], err)
 	}
