@@ -54,11 +54,7 @@ func (s *strayed) find(dir *folder, base string) (string, bool, error) {
 // read learns the names of all files.
 func (s *strayed) read(dir *folder) error {
 	s.names, s.infos = nil, nil
-	count := int64(0)
-	if err := eachFile(dir, func(string, string) error { count++; return nil }); err != nil {
-		return err
-	}
-	names := newBaseNames(count)
+	names := newBaseNames(0)       // to count them first would read the directories twice
 	numbers := map[string]uint32{} // by info
 	err := eachFile(dir, func(where, name string) error {
 		base, _ := maildir.Split(name)

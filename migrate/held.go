@@ -264,13 +264,13 @@ func aboutAs(size int64) [6]int64 {
 	return [...]int64{size, size - 1, size + 1, size - 2, size + 2, -1}
 }
 
-// take finds a message that is the same and that nobody claims, and claims it. Octets decide, so candidates are read;
-// among twins the one of the same date and flags is taken, so that a lost ledger does not mix them up.
-func (d *destination) take(ctx context.Context, l *lane, m Message) (best heldMessage, found bool, err error) {
+// take finds a message that is the same and that nobody claims, and claims it. Octets decide, so what is there must have been
+// read by readAbout; among twins the one of the same date and flags is taken, so that a lost ledger does not mix them up.
+func (d *destination) take(m Message) (best heldMessage, found bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for {
-		if best, found, err = d.likest(ctx, l, m); !found || err != nil {
+		if best, found, err = d.likest(m); !found || err != nil {
 			return best, false, err
 		}
 		if err := d.held.remove(best); err != nil {
@@ -284,11 +284,8 @@ func (d *destination) take(ctx context.Context, l *lane, m Message) (best heldMe
 }
 
 // likest finds among what is the same as m what has most in common with it.
-func (d *destination) likest(ctx context.Context, l *lane, m Message) (best heldMessage, found bool, err error) {
+func (d *destination) likest(m Message) (best heldMessage, found bool, err error) {
 	most, sizes := -1, aboutAs(m.Identity.Size)
-	if err := d.identify(ctx, l, sizes[:]...); err != nil {
-		return best, false, err
-	}
 	for _, size := range sizes {
 		for candidate, err := range d.held.of(trait{size, m.Identity.Trimmed}) {
 			if err != nil {
@@ -320,7 +317,8 @@ func likeness(candidate, m Message) int {
 // mostLikeness is that of copies in which nothing differs.
 const mostLikeness = 3
 
-// readAbout reads what may be the same as one of messages: by one question for all, and not by one for each.
+// readAbout reads what may be the same as one of messages and has not been read: by one question for all, and not by one for
+// each. What cannot be read is not the same as any.
 func (d *destination) readAbout(ctx context.Context, l *lane, messages []Message) error {
 	var sizes []int64
 	for _, m := range messages {
@@ -328,13 +326,9 @@ func (d *destination) readAbout(ctx context.Context, l *lane, messages []Message
 		sizes = append(sizes, about[:]...)
 	}
 	slices.Sort(sizes)
+	sizes = slices.Compact(sizes)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.identify(ctx, l, slices.Compact(sizes)...)
-}
-
-// identify reads the candidates of some sizes whose identity is not known. What cannot be read is no candidate.
-func (d *destination) identify(ctx context.Context, l *lane, sizes ...int64) error {
 	for {
 		unread := map[int64][]heldMessage{}
 		var ask []Message

@@ -224,7 +224,7 @@ func (l *lane) recognise(ctx context.Context, d *destination, w *work, messages 
 			pairs = append(pairs, pair{m: m, held: heldMessage{Message: Message{Key: before.Place, Flags: before.Flags}}})
 			continue
 		}
-		held, ok, err := d.take(ctx, l, m)
+		held, ok, err := d.take(m)
 		if err != nil {
 			return nil, settled, atEnd(l.Destination, err)
 		}
