@@ -79,7 +79,6 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 	}
 	stop := r.watch(ctx)
 	defer stop()
-	defer r.forgetAll()
 
 	err := r.all(ctx)
 	if err == nil {
@@ -91,6 +90,7 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 	if errors.Is(err, errHalted) {
 		err = nil // haltReason tells why
 	}
+	r.forgetAll() // not where a lane has panicked: others may be at work then
 	stop()
 	r.summary.Elapsed = time.Since(r.began)
 	return r.summary, cmp.Or(context.Cause(ctx), err, r.haltReason)
